@@ -1,0 +1,138 @@
+"""facebench trains, evaluates and compares face-recognition methods.
+
+This page of names is what plugins and scripts import. Everything is loaded on first use, so that ``import facebench``
+costs next to nothing and listing plugins never waits for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facebench.api import evaluate, run
+    from facebench.contracts import (
+        Batch,
+        Checkpoint,
+        Embedder,
+        EvalProtocol,
+        Evaluation,
+        Face,
+        FaceDataset,
+        Features,
+        Generator,
+        LossOutput,
+        Preprocess,
+        Progress,
+        Recipe,
+        Renderer,
+        Trainer,
+        TrainJob,
+        fingerprint_of,
+    )
+    from facebench.embeddings import Embeddings
+    from facebench.errors import (
+        ConfigError,
+        DataError,
+        DatasetMissing,
+        FacebenchError,
+        MetricError,
+        MissingExtra,
+        PluginError,
+        UnknownName,
+    )
+    from facebench.hooks import RunInfo, hookimpl
+    from facebench.options import NoOptions, option, options
+    from facebench.results import Curve, Data, Interval, Metric, Provenance, Result, Series, Subject
+    from facebench.specs import (
+        BackboneSpec,
+        DatasetSpec,
+        EmbedderSpec,
+        GeneratorSpec,
+        LossSpec,
+        ProtocolSpec,
+        ReportSpec,
+        TrainerSpec,
+    )
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "api": "evaluate run",
+    "contracts": (
+        "Batch Checkpoint Embedder EvalProtocol Evaluation Face FaceDataset Features Generator LossOutput Preprocess "
+        "Progress Recipe Renderer Trainer TrainJob fingerprint_of"
+    ),
+    "embeddings": "Embeddings",
+    "errors": ("ConfigError DataError DatasetMissing FacebenchError MetricError MissingExtra PluginError UnknownName"),
+    "hooks": "RunInfo hookimpl",
+    "options": "NoOptions option options",
+    "results": "Curve Data Interval Metric Provenance Result Series Subject",
+    "specs": "BackboneSpec DatasetSpec EmbedderSpec GeneratorSpec LossSpec ProtocolSpec ReportSpec TrainerSpec",
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+__all__ = [
+    "BackboneSpec",
+    "Batch",
+    "Checkpoint",
+    "ConfigError",
+    "Curve",
+    "Data",
+    "DataError",
+    "DatasetMissing",
+    "DatasetSpec",
+    "Embedder",
+    "EmbedderSpec",
+    "Embeddings",
+    "EvalProtocol",
+    "Evaluation",
+    "Face",
+    "FaceDataset",
+    "FacebenchError",
+    "Features",
+    "Generator",
+    "GeneratorSpec",
+    "Interval",
+    "LossOutput",
+    "LossSpec",
+    "Metric",
+    "MetricError",
+    "MissingExtra",
+    "NoOptions",
+    "PluginError",
+    "Preprocess",
+    "Progress",
+    "ProtocolSpec",
+    "Provenance",
+    "Recipe",
+    "Renderer",
+    "ReportSpec",
+    "Result",
+    "RunInfo",
+    "Series",
+    "Subject",
+    "TrainJob",
+    "Trainer",
+    "TrainerSpec",
+    "UnknownName",
+    "evaluate",
+    "fingerprint_of",
+    "hookimpl",
+    "option",
+    "options",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    room = _HOME.get(name)
+    if room is None:
+        raise AttributeError(f"module 'facebench' has no attribute {name!r}")
+    value = getattr(import_module(f"facebench.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

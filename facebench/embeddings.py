@@ -1,0 +1,136 @@
+"""The embeddings of a set of faces: raw, unfused, with the key of each row.
+
+How to fuse mirrors, weigh by detector score or pool templates is the protocol's decision, since published protocols
+differ exactly there; so nothing is normalised or added up here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebench.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+# The names a stored array may go by: ours first, then those in use elsewhere.
+_SPELLINGS = {
+    "keys": ("keys", "names", "filenames", "paths"),
+    "vectors": ("vectors", "embeddings", "embedding", "features"),
+    "mirrored": ("mirrored", "embedding_flip", "embeddings_flip", "flipped"),
+    "confidence": ("confidence", "confidences"),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """Embeddings of N faces.
+
+    Attributes:
+        keys: (N,) array of str, unique.
+        vectors: float32 (N, D), raw.
+        mirrored: float32 (N, D) of the mirrored faces, or None.
+        confidence: float32 (N, K), or None.
+        fingerprint: Hash of whatever produced them: weights, preprocessing and data; or of the arrays themselves.
+    """
+
+    keys: npt.NDArray[np.str_]
+    vectors: npt.NDArray[np.float32]
+    mirrored: npt.NDArray[np.float32] | None = None
+    confidence: npt.NDArray[np.float32] | None = None
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuses arrays that do not belong together.
+
+        Raises:
+            DataError: On shapes that disagree, values that are not finite, or repeated keys.
+        """
+        count = len(self.keys)
+        if self.vectors.ndim != 2 or len(self.vectors) != count:
+            raise DataError(f"embeddings have shape {self.vectors.shape} for {count} keys; expected ({count}, D)")
+        if self.mirrored is not None and self.mirrored.shape != self.vectors.shape:
+            raise DataError(f"mirrored embeddings have shape {self.mirrored.shape}, the others {self.vectors.shape}")
+        if self.confidence is not None and len(self.confidence) != count:
+            raise DataError(f"confidence has {len(self.confidence)} rows for {count} keys")
+        for name, array in (("embedding", self.vectors), ("mirrored embedding", self.mirrored)):
+            if array is not None and not np.isfinite(array).all():
+                row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+                raise DataError(f"{name} of {self.keys[row]!r} (row {row}) holds NaN or infinity")
+        if len(np.unique(self.keys)) != count:
+            names, seen = np.unique(self.keys, return_counts=True)
+            raise DataError(f"embedding key {names[seen > 1][0]!r} occurs more than once")
+
+    def rows(self, keys: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.int64]:
+        """The row of each key.
+
+        Raises:
+            DataError: Naming the first key that has no embedding, and how many have none.
+        """
+        order = np.argsort(self.keys)
+        wanted = np.asarray(keys, dtype=np.str_)
+        if not len(order):
+            raise DataError("there are no embeddings")
+        place = np.minimum(np.searchsorted(self.keys, wanted, sorter=order), len(order) - 1)
+        found: npt.NDArray[np.int64] = order[place]
+        absent = self.keys[found] != wanted
+        if absent.any():
+            raise DataError(f"no embedding for {str(wanted[absent][0])!r} ({int(absent.sum())} of {len(wanted)} faces)")
+        return found
+
+    def save(self, path: Path) -> None:
+        """Writes an ``.npz`` that ``load`` reads; the caller sees to atomicity."""
+        arrays: dict[str, npt.NDArray[Any]] = {"keys": self.keys, "vectors": self.vectors}
+        if self.mirrored is not None:
+            arrays["mirrored"] = self.mirrored
+        if self.confidence is not None:
+            arrays["confidence"] = self.confidence
+        np.savez(path, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Embeddings:
+        """Reads embeddings from an ``.npz`` file, without unpickling anything.
+
+        Arrays: ``keys`` (or ``names``), ``vectors`` (or ``embeddings``, ``embedding``, ``features``), optionally
+        ``mirrored`` (or ``embedding_flip``) and ``confidence``.
+
+        Raises:
+            DataError: When the file is not such an archive or its arrays do not fit together.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                found = _arrays(path, stored)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: not an .npz file of embeddings: {error}") from None
+        floats = {name: found[name].astype(np.float32, copy=False) for name in found if name != "keys"}
+        digest = hashlib.sha256("\0".join(map(str, found["keys"])).encode())
+        for name in sorted(floats):
+            digest.update(np.ascontiguousarray(floats[name]).data)
+        return cls(
+            keys=found["keys"].astype(np.str_),
+            vectors=floats["vectors"],
+            mirrored=floats.get("mirrored"),
+            confidence=floats.get("confidence"),
+            fingerprint=digest.hexdigest(),
+        )
+
+
+def _arrays(path: Path, stored: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    found = {}
+    for name, spellings in _SPELLINGS.items():
+        present = [spelling for spelling in spellings if spelling in stored]
+        if present:
+            found[name] = stored[present[0]]
+        elif name in ("keys", "vectors"):
+            raise DataError(
+                f"{path}: no array {' or '.join(map(repr, spellings))}; found {', '.join(stored) or 'nothing'}"
+            )
+    return found

@@ -1,0 +1,62 @@
+"""Typed options: what a plugin lets its user set.
+
+One class serves the configuration file, ``--set``, the help texts and the checks. An author writes
+
+    @options
+    class ArcFaceOptions:
+        margin: float = option(default=0.5, help="additive angular margin m2, radians", ge=0, le=3.1416)
+
+and receives a frozen instance whose values were checked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic.fields import FieldInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T")
+
+
+def option(*, default: T, help: str, **limits: float) -> T:
+    """Declares one option.
+
+    Args:
+        default: The value used when the user sets none.
+        help: One line for people: meaning, unit, range.
+        **limits: ``ge``, ``gt``, ``le`` or ``lt`` for numbers, ``min_length`` and ``max_length`` for sequences.
+    """
+    declared: Any = Field(default=default, description=help, **limits)  # type: ignore[call-overload]
+    return declared  # type: ignore[no-any-return]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+def options(cls: type[T]) -> type[T]:
+    """Turns a class of annotated ``option`` fields into a frozen, checked record that refuses unknown keys."""
+    make = pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", validate_default=True))
+    return make(cls)  # type: ignore[return-value]
+
+
+@options
+class NoOptions:
+    """The options of an offer that has none."""
+
+
+def described(cls: type[Any]) -> Iterator[tuple[str, str, Any, str]]:
+    """Yields (name, type in words, default, help) of each option in a class, in order."""
+    if not is_dataclass(cls):
+        return
+    for field in fields(cls):
+        info = field.default
+        if isinstance(info, FieldInfo):
+            default, text = info.default, info.description or ""
+        else:
+            default, text = info, ""
+        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+        yield field.name, kind, default, text

@@ -1,0 +1,181 @@
+"""Where runs, weights and embeddings lie on disk, and how they get there whole.
+
+Everything is written under a temporary name, flushed to the disk and renamed, so a reader never sees half a file and a
+killed run leaves nothing that looks finished. A run's folder is named after its time, its method and the fingerprint
+of its configuration; running again finds it by the fingerprint.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from facebench.errors import FacebenchError
+from facebench.results import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets ``write`` fill a temporary file beside ``path``, then puts it in place.
+
+    Args:
+        path: The file to appear; its folder is made.
+        write: Writes the whole content to the path it is given, which has the same suffix.
+
+    Raises:
+        FacebenchError: When the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise FacebenchError(f"cannot write {path}: {error.strerror}") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text atomically, UTF-8."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _umask() -> int:
+    """The mask that ordinary files get; mkstemp makes private ones."""
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself durable, where the system can."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def cache_root() -> Path:
+    """Where caches lie unless told otherwise: ``FACEBENCH_CACHE``, or the system's place for a user's caches."""
+    told = os.environ.get("FACEBENCH_CACHE")
+    return Path(told) if told else Path(platformdirs.user_cache_dir("facebench", appauthor=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Things that can be computed again: trained weights and embeddings, by fingerprint."""
+
+    root: Path
+
+    def training(self, fingerprint: str) -> Path:
+        """The folder of a training, finished or not."""
+        return self.root / "training" / fingerprint
+
+    def embeddings(self, fingerprint: str) -> Path:
+        """The folder of a set of embeddings, finished or not."""
+        return self.root / "embeddings" / fingerprint
+
+    def forget(self, folder: Path) -> None:
+        """Deletes a folder of this cache, for ``--fresh``."""
+        if self.root in folder.parents:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's folder.
+
+    Attributes:
+        path: ``runs/<time>-<plugin>-<fingerprint>``.
+    """
+
+    path: Path
+
+    @classmethod
+    def find(cls, root: Path, plugin: str, fingerprint: str) -> RunFolder | None:
+        """The newest run of that configuration, or None."""
+        pattern = re.compile(rf"\d{{8}}-\d{{6}}-{re.escape(plugin)}-{re.escape(fingerprint)}")
+        if not root.is_dir():
+            return None
+        found = sorted(entry for entry in root.iterdir() if entry.is_dir() and pattern.fullmatch(entry.name))
+        return cls(found[-1]) if found else None
+
+    @classmethod
+    def new(cls, root: Path, plugin: str, fingerprint: str, now: datetime) -> RunFolder:
+        """A new folder for a run of that configuration."""
+        path = root / f"{now:%Y%m%d-%H%M%S}-{plugin}-{fingerprint}"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FacebenchError(f"cannot make the run folder {path}: {error.strerror}") from None
+        return cls(path)
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.toml"
+
+    @property
+    def log(self) -> Path:
+        """What the run said."""
+        return self.path / "run.log"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The trained weights."""
+        return self.path / "checkpoint"
+
+    @property
+    def figures(self) -> Path:
+        """Pictures."""
+        return self.path / "figures"
+
+    def result(self, protocol: str) -> Path:
+        """The result of a protocol."""
+        return self.path / "results" / f"{protocol}.json"
+
+    def scores(self, protocol: str) -> Path:
+        """The per-comparison scores of a protocol."""
+        return self.path / "results" / f"{protocol}.scores.npz"
+
+
+def find_results(places: Iterable[Path]) -> list[Result]:
+    """All results in files, run folders or folders of runs, in a stable order.
+
+    Raises:
+        FacebenchError: When a place does not exist or nothing was found.
+        DataError: When a result cannot be read.
+    """
+    files: list[Path] = []
+    asked = [Path(place) for place in places]
+    for place in asked:
+        if place.is_file():
+            files.append(place)
+        elif place.is_dir():
+            files.extend(sorted({*place.glob("results/*.json"), *place.glob("*/results/*.json")}))
+        else:
+            raise FacebenchError(f"no results at {place}: there is no such file or folder")
+    if not files:
+        places_text = ", ".join(map(str, asked))
+        raise FacebenchError(f"no results in {places_text}; run 'facebench run --plugin NAME --protocol NAME' first")
+    return [Result.load(file) for file in files]
