@@ -7,6 +7,7 @@ differ exactly there; so nothing is normalised or added up here.
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ _SPELLINGS = {
     "mirrored": ("mirrored", "embedding_flip", "embeddings_flip", "flipped"),
     "confidence": ("confidence", "confidences"),
 }
+
+_IMAGE = re.compile(r"\.(jpe?g|png|bmp|webp|pgm|ppm)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +103,8 @@ class Embeddings:
         """Reads embeddings from an ``.npz`` file, without unpickling anything.
 
         Arrays: ``keys`` (or ``names``), ``vectors`` (or ``embeddings``, ``embedding``, ``features``), optionally
-        ``mirrored`` (or ``embedding_flip``) and ``confidence``.
+        ``mirrored`` (or ``embedding_flip``) and ``confidence``. A picture's file ending on a key is dropped, as the
+        readers of pictures do.
 
         Raises:
             DataError: When the file is not such an archive or its arrays do not fit together.
@@ -115,7 +119,7 @@ class Embeddings:
         for name in sorted(floats):
             digest.update(np.ascontiguousarray(floats[name]).data)
         return cls(
-            keys=found["keys"].astype(np.str_),
+            keys=np.array([_IMAGE.sub("", str(key)) for key in found["keys"]], dtype=np.str_),
             vectors=floats["vectors"],
             mirrored=floats.get("mirrored"),
             confidence=floats.get("confidence"),

@@ -213,14 +213,14 @@ class Result(Record):
         """The protocol's name as people see it: demo results say so."""
         return f"{self.protocol} (demo)" if self.data.demo else self.protocol
 
-    def metric(self, name: str, *, rule: str = "reference", mirror: str | None = None) -> Metric:
-        """The metric of that name and rule; ``mirror=None`` takes the first, which is the headline.
+    def metric(self, name: str, *, rule: str | None = None, mirror: str | None = None) -> Metric:
+        """The first metric of that name, which is the headline, or the one of a certain rule or mirror fusion.
 
         Raises:
             KeyError: When the result holds no such metric.
         """
         for metric in self.metrics:
-            if metric.name == name and metric.rule == rule and mirror in (None, metric.mirror):
+            if metric.name == name and rule in (None, metric.rule) and mirror in (None, metric.mirror):
                 return metric
         raise KeyError(name)
 

@@ -1,0 +1,5 @@
+"""``python -m facebench`` is the command ``facebench``."""
+
+from facebench.cli import main
+
+main()

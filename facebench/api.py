@@ -1,0 +1,118 @@
+"""The same power from Python as from the command line: ``facebench.run`` and ``facebench.evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facebench.config import build_options, load
+from facebench.contracts import fingerprint_of
+from facebench.embeddings import Embeddings
+from facebench.host import Host
+from facebench.plan import Choice
+from facebench.progress import Bars
+from facebench.results import Subject
+from facebench.run import Outcome, data_of, make_result
+from facebench.run import run as run_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from facebench.contracts import EvalProtocol
+    from facebench.results import Result
+
+
+def run(
+    plugin: str,
+    protocols: str | Sequence[str],
+    *,
+    config: Path | str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    host: Host | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Outcome:
+    """Trains or loads a method, evaluates it, and stores the results.
+
+    Args:
+        plugin: A trainer or embedder by name.
+        protocols: One protocol's name, or several.
+        config: A TOML file to start from.
+        changes: Nested values over the file, as ``--set`` would: ``{"loss": {"margin": 0.4}}``.
+        host: The plugins; started if not given.
+        fresh: Do everything again, even what is stored.
+        quiet: Show no bars.
+        **settings: Any field of ``facebench.config.Settings``: ``weights``, ``data_root``, ``seed``, ``device``,
+            ``out`` and so on.
+
+    Returns:
+        The run's folder and one result per protocol.
+
+    Raises:
+        FacebenchError: When names, options, data or weights cannot be used.
+
+    Example:
+        >>> import facebench
+        >>> outcome = facebench.run("onnx", "lfw", weights="model.onnx", data_root="data")  # doctest: +SKIP
+        >>> outcome.results[0].metric("accuracy").value  # doctest: +SKIP
+        0.9945
+    """
+    chosen = (protocols,) if isinstance(protocols, str) else tuple(protocols)
+    flags = {**(changes or {}), **settings, "plugin": plugin, "protocols": chosen}
+    merged = load(Path(config) if config else None, flags=flags)
+    return run_settings(merged, host or Host.start(), progress=Bars(quiet=quiet), fresh=fresh)
+
+
+def evaluate(
+    embeddings: Embeddings | Path | str,
+    protocol: str,
+    *,
+    data_root: Path | str | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    subject: str = "",
+    host: Host | None = None,
+) -> Result:
+    """Evaluates embeddings that exist already; no network, no pictures.
+
+    Args:
+        embeddings: The embeddings, or an ``.npz`` file that ``Embeddings.load`` reads. Keys must be the protocol's.
+        protocol: The protocol's name.
+        data_root: Where the protocol's lists lie; None for its demo layout.
+        options: The protocol's options.
+        seed: For intervals.
+        subject: What to call the method in the result; the file's name by default.
+        host: The plugins; started if not given.
+
+    Returns:
+        The result; it is not stored.
+
+    Raises:
+        DataError: When the lists are missing or name a face that has no embedding.
+    """
+    host = host or Host.start()
+    offer = host.catalog.get("protocols", protocol)
+    choice = Choice(offer, build_options(offer.spec.options, options or {}, f"protocol.{protocol}"))
+    name = subject or ("embeddings" if isinstance(embeddings, Embeddings) else Path(embeddings).name)
+    given = embeddings if isinstance(embeddings, Embeddings) else Embeddings.load(Path(embeddings))
+    built: EvalProtocol = offer.spec.build(choice.options)
+    faces = built.faces(Path(data_root) if data_root else None, images=False)
+    evaluation = built.evaluate(given, faces, seed=seed)
+    measured = Subject(
+        plugin="embeddings",
+        distribution="none",
+        model=name,
+        weights=given.fingerprint or "unknown",
+        embedding_size=given.vectors.shape[1],
+    )
+    return make_result(
+        evaluation,
+        choice,
+        measured,
+        data_of(faces, evaluation, demo=data_root is None),
+        device="none",
+        threads=1,
+        seed=seed,
+        config=fingerprint_of([choice.resolved, seed, given.fingerprint]),
+    )

@@ -1,0 +1,137 @@
+"""``facebench run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facebench.cli.shared import json_option, plugin_options, start, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facebench.host import Host
+    from facebench.results import Metric, Result
+
+_REPORTS = ("markdown", "html")
+
+
+@click.command("run", short_help="Train or load a method, evaluate it, store the results.")
+@click.option("--plugin", metavar="NAME", help="The method: a trainer or an embedder ('facebench list').")
+@click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="What to evaluate; repeatable.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Trained weights; skips training.")
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    help="Where real protocol data lies [env: FACEBENCH_DATA]; without it the built-in demo faces are used.",
+)
+@click.option("--train-data", metavar="NAME|PATH", help="The training set [default: demo].")
+@click.option("--backbone", metavar="NAME", help="The network [default: the plugin's].")
+@click.option("--loss", metavar="NAME", help="The loss [default: the plugin's].")
+@click.option("--seed", type=int, help="Decides every random choice [default: 0].")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps [default: auto].")
+@click.option("--config", type=click.Path(path_type=Path), help="A TOML file with any of these settings.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any option, as loss.margin=0.4; repeatable."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Where run folders go [default: runs].")
+@click.option("--cache", type=click.Path(path_type=Path), help="Where weights and embeddings are kept for reuse.")
+@click.option("--fresh", is_flag=True, help="Do everything again, even what is stored.")
+@click.option(
+    "--leaderboard",
+    type=click.Path(path_type=Path),
+    default=Path("leaderboard"),
+    show_default=True,
+    help="Where the report over all runs is updated.",
+)
+@click.option("--no-report", is_flag=True, help="Leave the leaderboard as it is.")
+@click.option("--quiet", is_flag=True, help="Print no bars and no words but errors.")
+@json_option
+@plugin_options
+def command(
+    changes: tuple[str, ...],
+    config: Path | None,
+    blocked: tuple[str, ...],
+    leaderboard: Path,
+    **asked: Any,
+) -> None:
+    r"""Train or load a method, evaluate it on protocols, store the results, update the leaderboard.
+
+    Without --weights a trainer is trained first; without --data-root everything uses built-in drawn faces, so the first
+    example works on a fresh machine. Running the same command again resumes or reuses what is there.
+
+    \b
+    Examples:
+      facebench run --plugin arcface --protocol lfw
+      facebench run --plugin onnx --weights model.onnx --protocol lfw --data-root ~/faces --json
+      facebench run --plugin arcface --backbone iresnet50 --train-data ~/faces/casia --protocol lfw --data-root ~/faces
+      facebench run --config runs/20260101-120000-arcface-1f3a/config.toml
+      facebench run --plugin arcface --protocol lfw --set loss.margin=0.4 --set trainer.epochs=2
+    """
+    quiet, as_json, fresh, no_report = (asked.pop(key) for key in ("quiet", "as_json", "fresh", "no_report"))
+    from facebench.config import load
+    from facebench.progress import Bars
+    from facebench.run import run
+
+    flags = dict(asked)
+    flags["protocols"] = flags["protocols"] or None
+    for section in ("train_data", "backbone", "loss"):
+        flags[section] = {"name": flags[section]} if flags[section] else None
+    settings = load(config, changes=changes, flags=flags)
+    host = start(blocked)
+    outcome = run(settings, host, progress=Bars(quiet=quiet), fresh=fresh)
+    pages = [] if no_report else _update(settings.out, leaderboard, host)
+    if as_json:
+        click.echo("[" + ",\n".join(result.to_json().rstrip() for result in outcome.results) + "]")
+    elif not quiet:
+        for result in outcome.results:
+            click.echo("\n".join(_shown(result)) + "\n")
+        reused = f" (reused: {', '.join(outcome.reused)})" if outcome.reused else ""
+        click.echo(f"run:         {outcome.folder}{reused}")
+        for page in pages:
+            click.echo(f"leaderboard: {page}")
+
+
+def _update(out: Path, leaderboard: Path, host: Host) -> list[Path]:
+    """Updates the leaderboard; a result of another age must not spoil a run that succeeded."""
+    from facebench.errors import FacebenchError
+    from facebench.run import report
+
+    formats = tuple(name for name in _REPORTS if host.catalog.find("reports", name))
+    try:
+        return report([out], host, formats=formats, out=leaderboard)
+    except FacebenchError as error:
+        click.echo(f"facebench: warning: leaderboard not updated: {error}", err=True)
+        return []
+
+
+def _shown(result: Result) -> Iterator[str]:
+    """A result for the terminal."""
+    counts = ", ".join(f"{count:,} {name}" for name, count in result.data.counts.items())
+    yield f"{result.title}: {result.subject.plugin}, {result.subject.model}"
+    yield f"  {counts}"
+    rows = [_row(metric) for metric in result.metrics]
+    yield from table([("metric", "value", "95 % interval", "rule"), *rows])
+    for metric in result.metrics:
+        if metric.reason:
+            yield f"  {metric.name}: {metric.reason}"
+    for name, value in result.subject.notes.items():
+        yield f"  {name}: {value}"
+    for warning in result.warnings:
+        yield f"  warning: {warning}"
+
+
+def _row(metric: Metric) -> tuple[str, str, str, str]:
+    rule = metric.rule + (f", mirror {metric.mirror}" if metric.mirror else "")
+    if metric.score != "cosine":
+        rule += f", {metric.score}"
+    interval = metric.interval
+    if metric.value is None:
+        return metric.name, "-", "", rule
+    if metric.unit == "fraction":
+        spread = f"[{100 * interval.low:.2f}, {100 * interval.high:.2f}] {interval.method}" if interval else ""
+        return metric.name, f"{100 * metric.value:.3f} %", spread, rule
+    spread = f"[{interval.low:.4g}, {interval.high:.4g}] {interval.method}" if interval else ""
+    return metric.name, f"{metric.value:.4f}", spread, rule

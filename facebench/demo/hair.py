@@ -1,0 +1,193 @@
+"""Hair on the head and in the face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebench.demo.canvas import STRANDS, blob, colour, paint, ramp, strands, unit
+
+if TYPE_CHECKING:
+    from facebench.demo.canvas import Plane, Traits
+    from facebench.demo.pose import View
+
+HAIR = ((24.0, 20.0, 20.0), (46.0, 33.0, 27.0), (76.0, 52.0, 36.0), (112.0, 78.0, 50.0), (160.0, 120.0, 74.0), (204.0, 170.0, 118.0))
+BROADEST = -14.0
+"""Row at which the hair is widest."""
+CROWN = -92.0
+"""Row above the head from which the strands spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hair:
+    """The hair of a batch, worked out once for everything that needs it.
+
+    Attributes:
+        colour: (3, B, 1, 1).
+        tex: (B, H, W) strands, 0 to 1.
+        hood: (B, H, W) how far out each pixel lies on the hair: 1 on its outline.
+    """
+
+    colour: Plane
+    tex: Plane
+    hood: Plane
+
+
+def comb(view: View, traits: Traits) -> Hair:
+    """Lay the strands."""
+    grey = np.clip(traits["grey"], 0.0, 1.0)
+    hue = ramp(traits["hair-colour"], HAIR) * (1.0 + traits["hair-redness"] * colour(0.38, -0.05, -0.30))
+    hue = hue + (colour(168.0, 166.0, 164.0) - hue) * grey
+    drop = np.clip(view.y - CROWN, 16.0, None)
+    spread = view.x - (traits["hair-parting"] + traits["hair-shift"])
+    turn = view.y * 0.05
+    turn += traits["hair-shift"] * 0.11
+    turn -= np.floor(turn)
+    turn *= 1.0 - turn
+    turn *= traits["hair-wave"] * 22.0
+    spread += turn
+    spread /= drop
+    spread *= 520.0
+    tex = strands()[spread.astype(np.int32) & (STRANDS - 1)]
+    return Hair(hue, tex, _hood(view, traits, tex))
+
+
+def _hood(view: View, traits: Traits, tex: Plane) -> Plane:
+    """How far out every pixel lies on the hair: 1 on its outline. A cap when short, hanging straight when long."""
+    volume = traits["hair-volume"]
+    across = view.x * (1.0 / (traits["head-width"] * (1.03 + 0.35 * volume)))
+    across *= across
+    height = view.y - BROADEST
+    down = np.clip(height, 0.0, None)
+    height -= down
+    height *= 1.0 / (46.0 + 26.0 * volume)
+    height *= height
+    across += height
+    length = np.clip(traits["hair-length"], 0.0, 1.0)
+    down *= 1.0 / (24.0 + 30.0 * np.clip(traits["hair-length"] * 3.0, -0.2, 1.0) + 400.0 * length * length)
+    down *= down
+    across += down
+    rough = tex * (0.04 + 0.20 * traits["hair-wave"])
+    across -= rough
+    return across
+
+
+def paint_back_hair(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plane) -> Plane:
+    """Fill the planes with what hangs behind the head; returns its coverage (B, H, W)."""
+    alpha = hair.tex * 9.0
+    alpha -= view.y
+    alpha += 8.0 + 80.0 * np.clip(traits["hair-length"], -0.1, 1.0)
+    alpha *= 0.2
+    np.minimum(alpha, (1.0 - hair.hood) * 14.0, out=alpha)
+    unit(alpha)
+    shade = hair.tex * traits["hair-streaks"]
+    shade += 0.72 - 0.5 * traits["hair-streaks"]
+    near = np.subtract(1.7, out)
+    unit(near)
+    near *= 0.35
+    shade -= near * shade
+    np.multiply(hair.colour, shade, out=planes)
+    return alpha
+
+
+def paint_front_hair(planes: Plane, view: View, traits: Traits, hair: Hair) -> Plane:
+    """Paint the hair above and beside the face; returns its coverage (B, H, W)."""
+    hang = _hairline(view, traits)
+    hang -= view.y
+    fray = hair.tex - 0.5
+    fray *= 5.0
+    hang += fray
+    hang *= 0.36
+    hang += 0.5
+    edge = np.subtract(1.0, hair.hood)
+    edge *= 14.0
+    alpha = np.minimum(hang, edge)
+    unit(alpha)
+    glow = np.subtract(hair.hood, 0.6, out=edge)
+    np.abs(glow, out=glow)
+    glow *= -2.6
+    glow += 1.0
+    unit(glow)
+    glow *= 0.30
+    shade = hair.tex - 0.5
+    shade *= traits["hair-streaks"]
+    shade += 0.92
+    glow += 1.0
+    shade *= glow
+    soft = np.clip(hang, 0.0, 3.0, out=hang)
+    soft *= 0.09
+    soft += 0.73
+    shade *= soft
+    paint(planes, alpha, hair.colour * shade)
+    return alpha
+
+
+def _hairline(view: View, traits: Traits) -> Plane:
+    """The row (B, H, W) above which there is hair at each sideways place."""
+    share = np.abs(view.x)
+    share *= 1.0 / traits["head-width"]
+    top = -traits["hairline"]
+    square = share * share
+    row = square * square
+    row *= -4.0 - top
+    row += top
+    temples = share - 0.55
+    temples *= 2.9
+    temples *= temples
+    np.subtract(1.0, temples, out=temples)
+    unit(temples)
+    row -= temples * traits["hairline-temples"]
+    peak = np.subtract(0.30, share)
+    np.clip(peak, 0.0, None, out=peak)
+    peak *= 3.3 * traits["hairline-peak"]
+    row += peak
+    burn = share - 0.86
+    burn *= 12.0
+    unit(burn)
+    burn *= 2.0 + traits["sideburns"]
+    row += burn
+    length = np.clip(traits["hair-length"] - 0.15, 0.0, 1.0)
+    curtain = share - traits["hair-curtain"]
+    curtain *= 9.0
+    unit(curtain)
+    curtain *= 110.0 * length
+    row += curtain
+    lie = traits["hair-parting"] + traits["hair-shift"]
+    fringe = view.x + lie
+    fringe *= 1.0 / 36.0
+    fringe *= fringe
+    np.subtract(1.0, fringe, out=fringe)
+    unit(fringe)
+    fringe *= np.clip(traits["hair-fringe"], 0.0, None) * np.clip((traits["hairline"] - 18.0) / 12.0, 0.0, 1.0)
+    row += fringe
+    return row
+
+
+def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plane) -> None:
+    """Paint beard and moustache; the lips come later, on top."""
+    window = view.windows["beard"]
+    x, y, far = window(view.x), window(view.y), window(out)
+    wide = np.abs(x)
+    extent = np.clip(traits["beard-extent"], 0.0, 1.0)
+    edge = wide * -0.85
+    edge += 47.0 - 4.0 * extent
+    edge += np.clip(wide - (13.0 + 40.0 * extent), 0.0, None) * 2.5
+    full = y - edge
+    full *= 0.11
+    unit(full)
+    full *= unit((1.04 - far) * 14.0)
+    full *= np.clip(traits["beard"], 0.0, 1.0) * 1.15
+    mouth, nose = traits["mouth-height"], traits["nose-length"] + 6.0
+    lip = blob(wide, y, (4.5, (mouth + nose) * 0.5 + 0.6), (traits["mouth-width"] + 1.0, 0.5 * (mouth - nose) + 3.0))
+    lip *= np.clip(traits["moustache"], 0.0, 1.0) * 2.2
+    place = wide * 9.0
+    place -= y * 4.0
+    hairs = strands()[place.astype(np.int32) & (STRANDS - 1)]
+    hairs *= 0.6
+    hairs += 0.55
+    np.maximum(full, unit(lip), out=full)
+    full *= hairs
+    full *= 0.88
+    paint(window(planes), unit(full), hair.colour * 0.72)

@@ -1,0 +1,214 @@
+"""From a plan to something that embeds: weights that were given, were trained before, or are trained now."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facebench.config import plain
+from facebench.contracts import Recipe, TrainJob, fingerprint_of
+from facebench.errors import ConfigError, DataError
+from facebench.results import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from facebench.contracts import Checkpoint, Embedder, FaceDataset, Progress
+    from facebench.plan import Choice, Plan
+    from facebench.store import Cache
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What is evaluated.
+
+    Attributes:
+        embedder: Turns faces into embeddings.
+        subject: What the result says of it.
+        checkpoint: Where trained weights lie, if they were trained here.
+    """
+
+    embedder: Embedder
+    subject: Subject
+    checkpoint: Checkpoint | None = None
+
+
+def _unheard(epoch: int, values: Mapping[str, float]) -> None:
+    """For callers who do not listen to epochs."""
+
+
+def device_of(asked: str) -> str:
+    """The device to compute on: what was asked for, or the best there is for ``auto``.
+
+    Raises:
+        ConfigError: When the device is not there.
+    """
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device {asked!r} was asked for, but torch sees no CUDA device; use --device cpu")
+    if asked == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("device 'mps' was asked for, but torch sees no Apple GPU; use --device cpu")
+    return asked
+
+
+def obtain(
+    plan: Plan,
+    *,
+    cache: Cache,
+    fresh: bool,
+    progress: Progress,
+    epoch_ended: Callable[[int, Mapping[str, float]], None] = _unheard,
+) -> Method:
+    """Weights, given or trained, wrapped as an embedder.
+
+    Args:
+        plan: What to do.
+        cache: Where trainings are kept and continued.
+        fresh: Forget an earlier training of the same recipe.
+        progress: For bars.
+        epoch_ended: Told after each epoch.
+
+    Raises:
+        FacebenchError: When weights or training data cannot be used.
+    """
+    if plan.kind == "embedders":
+        return _given(plan)
+    if plan.settings.weights is not None:
+        return _loaded(plan, plan.settings.weights)
+    return _trained(plan, cache=cache, fresh=fresh, progress=progress, epoch_ended=epoch_ended)
+
+
+def _given(plan: Plan) -> Method:
+    weights = plan.settings.weights
+    embedder: Embedder = plan.method.offer.spec.build(weights, plan.method.options)
+    return Method(embedder, _subject(plan, embedder, weights.name if weights else plan.method.name))
+
+
+def _subject(plan: Plan, embedder: Embedder, model: str) -> Subject:
+    plugin = plan.method.offer.plugin
+    return Subject(
+        plugin=plan.method.name,
+        distribution=f"{plugin.distribution} {plugin.version}",
+        model=model,
+        weights=embedder.fingerprint,
+        embedding_size=embedder.embedding_size,
+        notes=dict(embedder.notes),
+    )
+
+
+def _loaded(plan: Plan, weights: Path) -> Method:
+    """A trainer's backbone with weights from a checkpoint folder or a file of another code base."""
+    from facebench.checkpoints import load_weights, read_checkpoint
+    from facebench.inference import TorchEmbedder
+
+    chosen = _needed(plan.backbone)
+    backbone = chosen.offer.spec.build(chosen.options)
+    preprocess = read_checkpoint(weights).preprocess if weights.is_dir() else chosen.offer.spec.preprocess
+    sha256 = load_weights(weights, backbone)
+    device = device_of(plan.settings.device)
+    embedder = TorchEmbedder(backbone, preprocess, device=device, fingerprint=sha256, notes={})
+    return Method(embedder, _subject(plan, embedder, f"{chosen.name}, weights {weights.name}"))
+
+
+def _trained(
+    plan: Plan,
+    *,
+    cache: Cache,
+    fresh: bool,
+    progress: Progress,
+    epoch_ended: Callable[[int, Mapping[str, float]], None],
+) -> Method:
+    import torch
+
+    from facebench.checkpoints import load_weights
+    from facebench.inference import TorchEmbedder
+
+    backbone_choice, loss_choice = _needed(plan.backbone), _needed(plan.loss)
+    dataset = _training_set(plan)
+    recipe = _recipe(plan, dataset)
+    folder = cache.training(recipe.fingerprint)
+    if fresh:
+        cache.forget(folder)
+    device = device_of(plan.settings.device)
+    # The weights at the start depend on the seed alone, not on what was built before.
+    torch.manual_seed(plan.settings.seed)
+    backbone = backbone_choice.offer.spec.build(backbone_choice.options)
+    classes = int(dataset.labels.max()) + 1
+    loss = loss_choice.offer.spec.build(classes, backbone.embedding_size, loss_choice.options)
+    job = TrainJob(
+        backbone=backbone,
+        loss=loss,
+        preprocess=backbone_choice.offer.spec.preprocess,
+        dataset=dataset,
+        num_classes=classes,
+        options=plan.method.options,
+        recipe=recipe,
+        device=device,
+        seed=plan.settings.seed,
+        folder=folder,
+        progress=progress,
+        epoch_ended=epoch_ended,
+    )
+    checkpoint: Checkpoint = plan.method.offer.spec.build(plan.method.options).fit(job)
+    load_weights(checkpoint.folder, backbone)
+    embedder = TorchEmbedder(backbone, checkpoint.preprocess, device=device, fingerprint=checkpoint.sha256, notes={})
+    model = f"{recipe.backbone} + {recipe.loss}, trained on {recipe.data}"
+    return Method(embedder, _subject(plan, embedder, model), checkpoint)
+
+
+def _training_set(plan: Plan) -> FaceDataset:
+    chosen = plan.train_data
+    if chosen is not None:
+        dataset: FaceDataset = chosen.offer.spec.build(None, chosen.options)
+    else:
+        from facebench.datasets import open_images
+
+        dataset = open_images(Path(plan.settings.train_data.name).expanduser())
+    labels = dataset.labels
+    if not len(labels) or labels.min() < 0 or int(labels.max()) < 1:
+        raise DataError(
+            f"training set {dataset.name!r} has {len(labels)} faces and no two labelled identities; "
+            "lay the pictures out as IDENTITY/PICTURE or give a CSV list with path and label"
+        )
+    return dataset
+
+
+def _recipe(plan: Plan, dataset: FaceDataset) -> Recipe:
+    backbone, loss = _needed(plan.backbone), _needed(plan.loss)
+    decides = {
+        "trainer": plan.method.resolved,
+        "backbone": backbone.resolved,
+        "loss": loss.resolved,
+        "data": dataset.fingerprint,
+        "seed": plan.settings.seed,
+        # Code decides too: another version of any package involved is another training.
+        "code": sorted({str(choice.offer.plugin) for choice in (plan.method, backbone, loss)}),
+    }
+    return Recipe(
+        backbone=backbone.name,
+        backbone_options=plain(backbone.options),
+        loss=loss.name,
+        loss_options=plain(loss.options),
+        data=dataset.name,
+        data_fingerprint=dataset.fingerprint,
+        fingerprint=fingerprint_of(decides),
+    )
+
+
+def _needed(choice: Choice | None) -> Choice:
+    if choice is None:
+        raise ConfigError("the plan has no backbone or loss; this is a training without its parts")
+    return choice
+
+
+def threads() -> int:
+    """Threads that numeric work may use: torch's, when it is loaded."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    return int(torch.get_num_threads()) if torch is not None else os.cpu_count() or 1

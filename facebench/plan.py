@@ -1,0 +1,228 @@
+"""From names to offers and checked options: what a run is going to do, before anything is done.
+
+Everything a user can get wrong in names and options is found here, in milliseconds. The resolved plan can be written as
+a configuration file that runs the same again, and its fingerprint names the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from facebench.config import build_options, merged, plain
+from facebench.contracts import fingerprint_of
+from facebench.errors import ConfigError, FacebenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from facebench.config import Chosen, Settings
+    from facebench.host import Catalog, Offer
+
+METHODS = ("trainers", "generators", "embedders")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An offer and the options it will be built with."""
+
+    offer: Offer
+    options: Any
+
+    @property
+    def name(self) -> str:
+        """The offer's name."""
+        return str(self.offer.spec.name)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Name and options as plain values."""
+        return {"name": self.name, **plain(self.options)}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run, resolved.
+
+    Attributes:
+        settings: As merged from all sources.
+        kind: What ``--plugin`` turned out to be: ``trainers`` or ``embedders``.
+        method: The trainer or embedder.
+        protocols: What to evaluate.
+        backbone: For trainers.
+        loss: For trainers without given weights.
+        train_data: For trainers without given weights; None when the data is a path.
+    """
+
+    settings: Settings
+    kind: str
+    method: Choice
+    protocols: tuple[Choice, ...]
+    backbone: Choice | None = None
+    loss: Choice | None = None
+    train_data: Choice | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether weights have to be made first."""
+        return self.kind == "trainers" and self.settings.weights is None
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole plan as a configuration: loading it runs the same again."""
+        settings = self.settings
+        values: dict[str, Any] = {
+            "plugin": self.method.name,
+            "protocols": [choice.name for choice in self.protocols],
+            "weights": str(settings.weights.resolve()) if settings.weights else None,
+            "data_root": str(settings.data_root.resolve()) if settings.data_root else None,
+            "seed": settings.seed,
+            "device": settings.device,
+            "embedding": settings.embedding.model_dump(mode="json"),
+            "protocol": {choice.name: plain(choice.options) for choice in self.protocols},
+        }
+        if self.kind == "embedders":
+            values["embedder"] = plain(self.method.options)
+        if self.backbone:
+            values["backbone"] = self.backbone.resolved
+        if self.trains and self.loss:
+            values["loss"] = self.loss.resolved
+            values["trainer"] = plain(self.method.options)
+            values["train_data"] = self.train_data.resolved if self.train_data else {"name": settings.train_data.name}
+        return {key: value for key, value in values.items() if value is not None}
+
+    def fingerprint(self) -> str:
+        """Hash of everything that can change a number: where files lie and how fast they are read cannot.
+
+        Weights count by content, so a file that was replaced is another run.
+
+        Raises:
+            FacebenchError: When the weights cannot be read.
+        """
+        values = self.resolved()
+        values["embedding"] = {"mirror": self.settings.embedding.mirror}
+        if self.settings.weights:
+            values["weights"] = content_hash(self.settings.weights)
+        return fingerprint_of(values)
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 over the content of a file, or over all files of a folder in the order of their names.
+
+    Raises:
+        FacebenchError: When there is nothing to read.
+    """
+    digest = hashlib.sha256()
+    try:
+        files = sorted(entry for entry in path.rglob("*") if entry.is_file()) if path.is_dir() else [path]
+        for file in files:
+            digest.update(str(file.relative_to(path)).encode())
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+    except OSError as error:
+        raise FacebenchError(f"cannot read the weights {path}: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def make(settings: Settings, catalog: Catalog) -> Plan:
+    """Resolves all names and options.
+
+    Raises:
+        UnknownName: For a name that nothing offers, or an option that does not exist.
+        ConfigError: For a missing choice or a wrong value.
+        PluginError: For a name whose plugin did not load.
+    """
+    if not settings.plugin:
+        raise ConfigError("no method given; choose one with --plugin NAME ('facebench list' shows what there is)")
+    if not settings.protocols:
+        raise ConfigError("no protocol given; choose one or more with --protocol NAME ('facebench list protocols')")
+    unused = sorted(set(settings.protocol) - set(settings.protocols))
+    for name in unused:
+        catalog.get("protocols", name)  # a misspelt section is the likelier mistake
+    protocols = tuple(
+        _choose(catalog, "protocols", name, settings.protocol.get(name, {}), f"protocol.{name}")
+        for name in dict.fromkeys(settings.protocols)
+    )
+    kind, offer = _method(settings.plugin, catalog)
+    if kind == "embedders":
+        _refuse_sections(settings, ("backbone", "loss", "trainer", "train_data"), settings.plugin)
+        options = build_options(offer.spec.options, settings.embedder, "embedder")
+        return Plan(settings, kind, Choice(offer, options), protocols)
+    return _training_plan(settings, catalog, offer, protocols)
+
+
+def _method(name: str, catalog: Catalog) -> tuple[str, Offer]:
+    for kind in METHODS:
+        offer = catalog.find(kind, name)
+        if offer is None:
+            continue
+        if kind == "generators":
+            raise FacebenchError(f"{name!r} is a generator; this version runs trainers and embedders only")
+        return kind, offer
+    raise catalog.missing("method (trainer, generator or embedder)", METHODS, name)
+
+
+def _training_plan(settings: Settings, catalog: Catalog, offer: Offer, protocols: tuple[Choice, ...]) -> Plan:
+    spec = offer.spec
+    if settings.embedder:
+        raise ConfigError(f"section 'embedder' does not apply: {settings.plugin!r} is a trainer; use 'trainer'")
+    data = catalog.find("datasets", settings.train_data.name)
+    # A path is told from a name by what it looks like, so that a misspelt name is not taken for a missing file.
+    if data is None and not _is_path(settings.train_data.name):
+        catalog.get("datasets", settings.train_data.name)
+    on_demo = settings.train_data.name == "demo" and settings.weights is None
+    demo: Mapping[str, Mapping[str, Any]] = spec.demo if on_demo else {}
+    suggested = stored_backbone(settings.weights) or demo.get("backbone", {})
+    backbone = _component(catalog, "backbones", settings.backbone, suggested, spec.backbone)
+    loss = _component(catalog, "losses", settings.loss, demo.get("loss", {}), spec.loss)
+    trainer = build_options(spec.options, merged(demo.get("trainer", {}), settings.trainer), "trainer")
+    chosen_data = None
+    if data is not None:
+        values = merged(demo.get("train_data", {}), settings.train_data.options)
+        chosen_data = Choice(data, build_options(data.spec.options, values, "train_data"))
+    elif settings.train_data.options:
+        extra = ", ".join(settings.train_data.options)
+        raise ConfigError(f"train_data is a path and takes no options, found: {extra}")
+    return Plan(settings, "trainers", Choice(offer, trainer), protocols, backbone, loss, chosen_data)
+
+
+def stored_backbone(weights: Path | None) -> dict[str, Any]:
+    """The backbone that a checkpoint folder was trained with, name and options; empty for anything else.
+
+    Raises:
+        DataError: When the folder is not a checkpoint or is damaged.
+    """
+    if weights is None or not weights.is_dir():
+        return {}
+    from facebench.checkpoints import read_checkpoint
+
+    recipe = read_checkpoint(weights).recipe
+    return {"name": recipe.backbone, **recipe.backbone_options}
+
+
+def _component(catalog: Catalog, kind: str, chosen: Chosen, demo: Mapping[str, Any], default: str) -> Choice:
+    """The backbone or loss: the user's, else the demo's, else the trainer's default."""
+    suggested = dict(demo)
+    suggestion = suggested.pop("name", default)
+    name = chosen.name or suggestion
+    values = merged(suggested if name == suggestion else {}, chosen.options)
+    return _choose(catalog, kind, name, values, "loss" if kind == "losses" else "backbone")
+
+
+def _choose(catalog: Catalog, kind: str, name: str, values: Mapping[str, Any], where: str) -> Choice:
+    offer = catalog.get(kind, name)
+    return Choice(offer, build_options(offer.spec.options, values, where))
+
+
+def _refuse_sections(settings: Settings, sections: tuple[str, ...], plugin: str) -> None:
+    """An option that would silently do nothing is an error."""
+    defaults = type(settings).model_fields
+    for section in sections:
+        if getattr(settings, section) != defaults[section].get_default(call_default_factory=True):
+            raise ConfigError(f"section {section!r} does not apply: {plugin!r} brings its own trained weights")
+
+
+def _is_path(name: str) -> bool:
+    return any(mark in name for mark in ("/", "\\", ".")) or name in ("", "~")

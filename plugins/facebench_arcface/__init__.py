@@ -1,0 +1,1 @@
+"""ArcFace: additive angular margin softmax."""

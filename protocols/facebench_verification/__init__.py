@@ -1,0 +1,1 @@
+"""Verification of pairs: LFW and every list of pairs like it."""

@@ -1,0 +1,261 @@
+"""The numbers of a verification set, as named metrics with interval and rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from facebench import Interval, Metric
+from facebench.metrics import (
+    auc,
+    bootstrap_intervals,
+    dprime,
+    equal_error_rate,
+    fold_accuracy,
+    fold_interval,
+    fuse,
+    operating_points,
+    pair_distances,
+    unit,
+    val_at_far,
+    xnorm,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from facebench.metrics import FoldAccuracy, IntervalEstimate, OperatingPoint
+    from facebench_verification.faces import PairFaces
+
+Mirror = Literal["sum", "none", "concat"]
+FoldRule = Literal["reference", "strict"]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """All pairs, compared with one fusion of mirrors.
+
+    Attributes:
+        distances: Squared Euclidean distance of unit vectors, float64 (N,), 0 to 4.
+        same: (N,).
+        subjects: Who is on either side, or None.
+        folds: Runs of consecutive pairs.
+        mirror: The fusion.
+        norm: Mean length of the embeddings before fusion, over all pictures of all pairs, mirrors included.
+    """
+
+    distances: npt.NDArray[np.float64]
+    same: npt.NDArray[np.bool_]
+    subjects: tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]] | None
+    folds: int
+    mirror: Mirror
+    norm: float
+
+    @classmethod
+    def of(
+        cls,
+        plain: npt.NDArray[np.float64],
+        mirrored: npt.NDArray[np.float64] | None,
+        faces: PairFaces,
+        *,
+        folds: int,
+        mirror: Mirror,
+    ) -> Comparison:
+        """Compares the pairs of a set; ``plain`` and ``mirrored`` are float64 (F, D), a row for each face."""
+        vectors = unit(fuse(plain, None if mirror == "none" else mirrored, how=mirror))
+        # The reference averages over the two pictures of every pair, so a face counts as often as it is compared.
+        both = np.concatenate([faces.first, faces.second])
+        return cls(
+            distances=pair_distances(vectors[faces.first], vectors[faces.second]),
+            same=faces.pairs.same,
+            subjects=faces.pairs.subjects,
+            folds=folds,
+            mirror=mirror,
+            norm=xnorm(plain[both], None if mirrored is None else mirrored[both]),
+        )
+
+    @cached_property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Cosine similarities, (N,)."""
+        return 1.0 - self.distances / 2.0
+
+    @property
+    def genuine(self) -> npt.NDArray[np.float64]:
+        """Scores of the same person."""
+        return self.scores[self.same]
+
+    @property
+    def impostor(self) -> npt.NDArray[np.float64]:
+        """Scores of two people."""
+        return self.scores[~self.same]
+
+    def accuracy(self, rule: FoldRule) -> FoldAccuracy:
+        """Accuracy over folds."""
+        return fold_accuracy(self.distances, self.same, folds=self.folds, rule=rule)
+
+    def accuracies(self, *, rules: Sequence[FoldRule]) -> tuple[Metric, ...]:
+        """Accuracy, its spread and its threshold by each rule."""
+        return tuple(metric for rule in rules for metric in _accuracy_metrics(self, self.accuracy(rule)))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Metrics, per-fold values, and the reference's mean threshold as a cosine."""
+
+    metrics: tuple[Metric, ...]
+    folds: Mapping[str, Sequence[float]]
+    threshold: float
+
+
+def measure(comparison: Comparison, *, far: Sequence[float], samples: int, seed: int) -> Measured:
+    """All metrics of a comparison.
+
+    Args:
+        comparison: The compared pairs.
+        far: False accept rates for TAR and VAL.
+        samples: Bootstrap replicates; 0 leaves the intervals out.
+        seed: Of the bootstrap.
+
+    Raises:
+        MetricError: When a metric cannot be computed.
+    """
+    reference, strict = comparison.accuracy("reference"), comparison.accuracy("strict")
+    spread = _Spread.of(comparison, far=far, samples=samples, seed=seed)
+    metrics = [*comparison.accuracies(rules=("reference", "strict")), *_curve_metrics(comparison, spread)]
+    for rule in ("reference", "strict"):
+        points = operating_points(comparison.genuine, comparison.impostor, targets=far, rule=rule)
+        metrics.extend(_tar(point, spread.tar(rule, index), comparison) for index, point in enumerate(points))
+    metrics.extend(_val(comparison, target) for target in far)
+    metrics.append(_metric(comparison, "xnorm", comparison.norm, unit="norm", higher_is_better=None))
+    folds = {
+        "accuracy": reference.folds,
+        "accuracy (strict)": strict.folds,
+        "threshold (squared distance)": reference.thresholds,
+    }
+    return Measured(tuple(metrics), folds, 1.0 - reference.best_threshold / 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """Bootstrap intervals, or their absence."""
+
+    auc: Interval | None = None
+    eer: Interval | None = None
+    tars: Mapping[str, tuple[Interval, ...]] | None = None
+
+    @classmethod
+    def of(cls, comparison: Comparison, *, far: Sequence[float], samples: int, seed: int) -> _Spread:
+        if not samples:
+            return cls()
+        found = bootstrap_intervals(
+            comparison.scores,
+            comparison.same,
+            subjects=comparison.subjects,
+            generator=np.random.default_rng(seed),
+            targets=far,
+            samples=samples,
+        )
+        tars = {"reference": found.tar_reference, "strict": found.tar_strict}
+        return cls(
+            auc=_interval(found.auc),
+            eer=_interval(found.eer),
+            tars={rule: tuple(map(_interval, estimates)) for rule, estimates in tars.items()},
+        )
+
+    def tar(self, rule: str, index: int) -> Interval | None:
+        return self.tars[rule][index] if self.tars else None
+
+
+def _interval(estimate: IntervalEstimate) -> Interval:
+    return Interval(
+        low=estimate.low, high=estimate.high, level=estimate.level, method=estimate.method, samples=estimate.samples
+    )
+
+
+def _metric(comparison: Comparison, name: str, value: float | None, **more: object) -> Metric:
+    return Metric.model_validate({"name": name, "value": value, "mirror": comparison.mirror, **more})
+
+
+def _accuracy_metrics(comparison: Comparison, found: FoldAccuracy) -> list[Metric]:
+    interval = _interval(fold_interval(found.folds))
+    clipped = interval.model_copy(update={"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)})
+    accuracy = _metric(
+        comparison,
+        "accuracy",
+        found.mean,
+        rule=found.rule,
+        interval=clipped,
+        detail={"standard error": found.standard_error, "folds": len(found.folds)},
+    )
+    std = _metric(comparison, "accuracy-std", found.std, rule=found.rule, higher_is_better=None)
+    threshold = _metric(
+        comparison,
+        "threshold",
+        1.0 - found.best_threshold / 2.0,
+        rule=found.rule,
+        unit="cosine",
+        higher_is_better=None,
+        detail={"squared distance": found.best_threshold},
+    )
+    return [accuracy, std, threshold]
+
+
+def _curve_metrics(comparison: Comparison, spread: _Spread) -> list[Metric]:
+    genuine, impostor = comparison.genuine, comparison.impostor
+    equal = equal_error_rate(genuine, impostor, rule="interpolation")
+    return [
+        _metric(comparison, "auc", auc(genuine, impostor), interval=spread.auc),
+        _metric(
+            comparison,
+            "eer",
+            equal.value,
+            rule=equal.rule,
+            higher_is_better=False,
+            interval=spread.eer,
+            detail={"far": equal.far, "frr": equal.frr, "threshold (cosine)": equal.threshold},
+        ),
+        _metric(comparison, "dprime", dprime(genuine, impostor), unit="standard deviations"),
+    ]
+
+
+def _tar(point: OperatingPoint, interval: Interval | None, comparison: Comparison) -> Metric:
+    name = f"tar@far={_spelt(point.target)}"
+    if not point.resolved:
+        reason = f"FAR {_spelt(point.target)} is below what {point.impostors:,} impostor pairs resolve"
+        return _metric(comparison, name, None, rule=point.rule, reason=reason)
+    return _metric(
+        comparison,
+        name,
+        point.tar,
+        rule=point.rule,
+        interval=interval,
+        detail={
+            "far": point.far,
+            "threshold (cosine)": point.threshold,
+            "accepted impostors": point.accepted_impostors,
+            "impostors": point.impostors,
+        },
+    )
+
+
+def _val(comparison: Comparison, target: float) -> Metric:
+    name = f"val@far={_spelt(target)}"
+    impostors = int((~comparison.same).sum())
+    training = impostors - impostors // comparison.folds
+    if target * training < 1:
+        reason = f"FAR {_spelt(target)} is below what {training:,} impostor pairs of the other folds resolve"
+        return _metric(comparison, name, None, reason=reason)
+    found = val_at_far(comparison.distances, comparison.same, target=target, folds=comparison.folds)
+    detail = {"std": found.val_std, "far": found.far}
+    return _metric(comparison, name, found.val, interval=_interval(fold_interval(found.folds)), detail=detail)
+
+
+def _spelt(rate: float) -> str:
+    """``1e-3``: a rate the way metric names spell it."""
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

@@ -1,0 +1,31 @@
+"""What a user can set for verification protocols."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from facebench import option, options
+
+
+@options
+class VerificationOptions:
+    """Options of every verification protocol."""
+
+    mirror: Literal["sum", "none", "concat"] = option(
+        default="sum", help="fusion of a face and its mirror image: sum (InsightFace's rule), none or concat"
+    )
+    far: tuple[float, ...] = option(default=(1e-2, 1e-3), help="false accept rates at which TAR and VAL are reported")
+    pairs: str = option(
+        default="", help="list of pairs or .bin pack, relative to the data root, instead of the usual one"
+    )
+    images: str = option(
+        default="", help="folder, tar or list of pictures, relative to the data root, instead of the usual"
+    )
+    samples: int = option(default=1000, help="bootstrap replicates behind each interval; 0 leaves intervals out", ge=0)
+
+
+@options
+class PairsOptions(VerificationOptions):
+    """Options for a list of one's own."""
+
+    folds: int = option(default=10, help="runs of consecutive pairs for cross-validated accuracy", ge=2, le=10000)

@@ -1,0 +1,144 @@
+"""Where LFW and its like lie below a data root: the layouts that users really have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebench import DataError, DatasetMissing
+from facebench_verification.pairs import Pairs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from facebench import FaceDataset
+
+_PACKS = (".bin", ".bin.xz", ".xz")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a set is called on disk.
+
+    Attributes:
+        name: The set's name.
+        folders: Below the data root, in this order; ``.`` is the root itself.
+        packs: InsightFace packs, which hold pictures and pairs in one.
+        pairs: Lists of pairs.
+        images: Folders or tars of aligned pictures, best first.
+        how_to_get: For the error when nothing is found.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    packs: tuple[str, ...]
+    pairs: tuple[str, ...]
+    images: tuple[str, ...]
+    how_to_get: str
+
+
+LFW = Place(
+    name="lfw",
+    folders=("lfw", "LFW", "."),
+    packs=("lfw.bin", "lfw.bin.xz"),
+    pairs=("pairs.txt",),
+    images=("lfw_112x112.tar", "lfw_112x112", "lfw-112x112", "lfw_align_112", "lfw.tar", "lfw", "images"),
+    how_to_get="lay out lfw.bin, or pairs.txt with aligned 112x112 pictures as lfw_112x112/Name/Name_0001.jpg or .tar, "
+    "below DATA_ROOT/lfw; the lists are at vis-www.cs.umass.edu/lfw, packs in InsightFace's data sets",
+)
+
+OWN = Place(
+    name="pairs",
+    folders=("pairs", "."),
+    packs=("pairs.bin",),
+    pairs=("pairs.txt", "pairs_label.txt"),
+    images=("images", "images.tar"),
+    how_to_get="name your list with --set protocol.pairs.pairs=FILE and its pictures with "
+    "--set protocol.pairs.images=FOLDER_OR_TAR, relative to the data root",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found: a pack, or a list and its pictures.
+
+    Attributes:
+        pack: The pack.
+        pairs: The list.
+        images: The pictures.
+    """
+
+    pack: Path | None = None
+    pairs: Path | None = None
+    images: Path | None = None
+
+
+def look(place: Place, root: Path, *, pairs: str = "", images: str = "", need_images: bool = True) -> Found:
+    """Finds a set below the data root.
+
+    Args:
+        place: What it may be called.
+        root: The data root.
+        pairs: The user's own choice of a list, relative to the root or absolute; may name a pack.
+        images: The user's own choice of pictures.
+        need_images: False when the list alone will do.
+
+    Raises:
+        DatasetMissing: With every place that was tried.
+    """
+    if pairs and is_pack(pairs):
+        return Found(pack=_chosen(place, root, pairs))
+    bases = [root / folder for folder in place.folders]
+    if not pairs and not images:
+        pack = _first(base / name for base in bases for name in place.packs)
+        if pack is not None:
+            return Found(pack=pack)
+    listed = _chosen(place, root, pairs) if pairs else _first(base / name for base in bases for name in place.pairs)
+    if listed is None:
+        tried = [base / name for base in bases for name in (*place.packs, *place.pairs)]
+        raise DatasetMissing(place.name, tried, place.how_to_get)
+    if not need_images:
+        return Found(pairs=listed)
+    beside = [listed.parent, *(base for base in bases if base != listed.parent)]
+    pictures = _chosen(place, root, images) if images else _first(b / name for b in beside for name in place.images)
+    if pictures is None:
+        raise DatasetMissing(place.name, [base / name for base in beside for name in place.images], place.how_to_get)
+    return Found(pairs=listed, images=pictures)
+
+
+def is_pack(name: str) -> bool:
+    """Whether a file name is that of an InsightFace pack."""
+    return name.endswith(_PACKS)
+
+
+def _chosen(place: Place, root: Path, name: str) -> Path:
+    path = (root / name).expanduser()
+    if not path.exists():
+        raise DatasetMissing(place.name, [path], "correct the option that names it")
+    return path
+
+
+def _first(candidates: Iterable[Path]) -> Path | None:
+    return next((path for path in candidates if path.exists()), None)
+
+
+def pairs_of_pack(pack: FaceDataset, same: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Pairs:
+    """Pairs of an opened pack: picture 2i with picture 2i + 1. Who is shown, a pack does not say.
+
+    Raises:
+        DataError: When there are not two pictures for each label.
+    """
+    keys = np.asarray(pack.keys, dtype=np.str_)
+    if len(keys) != 2 * len(same):
+        raise DataError(f"{pack.name}: {len(keys)} pictures for {len(same)} pairs; expected twice as many")
+    return Pairs(
+        first=keys[0::2],
+        second=keys[1::2],
+        same=np.asarray(same, dtype=np.bool_),
+        subjects=None,
+        folds=None,
+        lines=np.arange(1, len(same) + 1),
+    )

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from facebench.errors import ConfigError
+from facebench.margins import arcface_target, cosine_logits, replace_target, target_cosine
+
+GOLDEN = {
+    case["id"]: case
+    for case in json.loads((Path(__file__).parents[1] / "golden" / "losses.json").read_text())["cases"]
+    if case["method"] == "arcface"
+}
+VARIANTS = {
+    "plain": ("exact", "none"),
+    "plain_ste": ("straight-through", "none"),
+    "hard": ("exact", "hard"),
+    "easy": ("exact", "easy"),
+    "clip_eps1e-4": ("exact", "clip"),
+}
+GRADIENTS = ["exact", "straight-through"]
+FALLBACKS = ["auto", "hard", "easy", "clip", "none"]
+
+
+def run(vectors, centres, labels, scale, margin, gradient="exact", fallback="none"):
+    """Loss, logits and gradients on raw float64 (or other) arrays."""
+    x = torch.as_tensor(vectors).clone().requires_grad_()
+    w = torch.as_tensor(centres).clone().requires_grad_()
+    y = torch.as_tensor(labels)
+    cosine = cosine_logits(x, w)
+    phi = arcface_target(target_cosine(cosine, y), margin, gradient=gradient, fallback=fallback)
+    logits = scale * replace_target(cosine, y, phi)
+    losses = functional.cross_entropy(logits, y, reduction="none")
+    losses.mean().backward()
+    return {
+        "cos": cosine,
+        "logits": logits,
+        "loss_per_sample": losses,
+        "loss": losses.mean(),
+        "dX": x.grad,
+        "dW": w.grad,
+    }
+
+
+def arrays(case):
+    inputs = case["inputs"]
+    return np.array(inputs["X"]), np.array(inputs["W"]), np.array(inputs["y"])
+
+
+def compare(found, expected, names):
+    for name in names:
+        value = found[name].detach().numpy()
+        np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-11, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["arcface_hand", "arcface_rand", "arcface_rand_easy"])
+def test_values_and_both_gradients(name):
+    case = GOLDEN[name]
+    params, expected = case["params"], case["expected"]
+    margin = params.get("m", params.get("m_rad"))
+    exact = run(*arrays(case), params["s"], margin)
+    compare(exact, expected, ["cos", "logits", "loss_per_sample", "loss", "dX", "dW"])
+    through = run(*arrays(case), params["s"], margin, "straight-through")
+    compare(through, expected, ["logits", "loss"])
+    compare({"dX_ste": through["dX"], "dW_ste": through["dW"]}, expected, ["dX_ste", "dW_ste"])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_answer_to_theta_plus_margin_beyond_pi(variant):
+    case = GOLDEN["arcface_theta_plus_m_gt_pi"]
+    expected = case["expected"][variant]
+    found = run(*arrays(case), case["params"]["s"], case["params"]["m"], *VARIANTS[variant])
+    compare(found, expected, sorted(expected))
+
+
+def test_plain_exact_gradient_pushes_a_misplaced_face_away_and_the_others_do_not():
+    case = GOLDEN["arcface_theta_plus_m_gt_pi"]
+    x, w, y = arrays(case)
+    own = w[y[0]] / np.linalg.norm(w[y[0]])
+
+    def slope(gradient, fallback):
+        return float(run(x, w, y, 64.0, 0.5, gradient, fallback)["dX"][0].numpy() @ own)
+
+    assert slope("exact", "none") > 0.01  # The loss rises towards the own class: the wrong way.
+    for gradient, fallback in [("exact", "auto"), ("exact", "easy"), ("straight-through", "auto")]:
+        assert slope(gradient, fallback) < -0.01
+
+
+def test_auto_is_hard_with_exact_and_none_with_straight_through():
+    cosine = torch.linspace(-1, 1, 101, dtype=torch.float64)
+    for gradient, fallback in [("exact", "hard"), ("straight-through", "none")]:
+        auto = arcface_target(cosine, 0.5, gradient=gradient)
+        assert torch.equal(auto, arcface_target(cosine, 0.5, gradient=gradient, fallback=fallback))
+
+
+@settings(deadline=None, max_examples=60)
+@given(theta=st.floats(0.001, math.pi - 0.001), margin=st.floats(0, math.pi))
+def test_matches_the_angle_and_its_derivative(theta, margin):
+    cosine = torch.tensor([math.cos(theta)], dtype=torch.float64, requires_grad=True)
+    phi = arcface_target(cosine, margin, fallback="none")
+    phi.backward()
+    assert phi.item() == pytest.approx(math.cos(theta + margin), abs=1e-9)
+    assert cosine.grad.item() == pytest.approx(math.sin(theta + margin) / math.sin(theta), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("fallback", FALLBACKS)
+def test_finite_at_and_beyond_the_ends(dtype, gradient, fallback):
+    ends = [-1 - 4e-7, -1.0, -1 + 1e-7, 0.0, 1 - 1e-7, 1.0, 1 + 4e-7]
+    cosine = torch.tensor(ends, dtype=dtype, requires_grad=True)
+    phi = arcface_target(cosine, 0.5, gradient=gradient, fallback=fallback)
+    phi.sum().backward()
+    assert phi.dtype == dtype and phi.isfinite().all() and cosine.grad.isfinite().all()
+    if gradient == "straight-through":
+        assert torch.equal(cosine.grad, torch.ones_like(cosine))
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), gradient=st.sampled_from(GRADIENTS), fallback=st.sampled_from(FALLBACKS))
+def test_gradients_are_tangent_to_the_sphere(seed, gradient, fallback):
+    random = np.random.default_rng(seed)
+    x, w, y = random.normal(size=(6, 8)), random.normal(size=(5, 8)), random.integers(0, 5, 6)
+    found = run(x, w, y, 64.0, 0.5, gradient, fallback)
+    for raw, slope in ((x, found["dX"].numpy()), (w, found["dW"].numpy())):
+        lengths = np.linalg.norm(raw, axis=1) * np.linalg.norm(slope, axis=1)
+        assert np.all(np.abs((raw * slope).sum(axis=1)) <= 1e-12 * (1 + lengths))
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), own=st.sampled_from([-1.0, 1.0]), gradient=st.sampled_from(GRADIENTS))
+def test_loss_and_gradients_are_finite_when_a_face_is_its_centre_or_opposite(seed, own, gradient):
+    centres = torch.randn(4, 512, generator=torch.Generator().manual_seed(seed))
+    found = run(own * centres[:2] * 3, centres, [0, 1], 64.0, 0.5, gradient, "auto")
+    for name in ("loss", "dX", "dW"):
+        assert found[name].isfinite().all()
+
+
+def test_cosines_keep_float32_inside_autocast_and_for_half_precision():
+    x, w = torch.randn(4, 64), torch.randn(3, 64)
+    plain = cosine_logits(x, w)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(cosine_logits(x, w), plain)
+    half = cosine_logits(x.bfloat16(), w)
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, plain, atol=2e-2, rtol=0)
+
+
+def test_a_margin_refuses_half_precision_and_unknown_words():
+    with pytest.raises(ConfigError, match="bfloat16"):
+        arcface_target(torch.zeros(2, dtype=torch.bfloat16), 0.5)
+    with pytest.raises(ConfigError, match="'sometimes'"):
+        arcface_target(torch.zeros(2), 0.5, gradient="sometimes")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'maybe'"):
+        arcface_target(torch.zeros(2), 0.5, fallback="maybe")  # type: ignore[arg-type]
