@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -193,13 +192,11 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         raise DataError(f"{path}: unknown kind of weights {path.suffix!r}; expected .safetensors, .pt or .pth")
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except Exception:  # A damaged or hostile file can make the reader stumble anywhere; all of it means the same.
         raise DataError(
-            f"{path}: holds more than plain tensors, and running code from it is refused; "
-            "store only the state dict of the network"
+            f"{path}: not a plain PyTorch state dict: damaged, or with more in it than tensors, which is refused "
+            "because reading it could run code; store model.state_dict()"
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise DataError(f"{path}: not a readable PyTorch file: {str(error).splitlines()[0]}") from None
     for name in _NESTED:
         if isinstance(stored, dict) and isinstance(stored.get(name), dict):
             stored = stored[name]

@@ -9,23 +9,20 @@ same bytes.
 from __future__ import annotations
 
 import json
-import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facebench.contracts import fingerprint_of
-from facebench.datasets import read_batch
 from facebench.embeddings import Embeddings
 from facebench.errors import DataError
 from facebench.images import mirror as mirrored_images
+from facebench.loading import read_ahead
 from facebench.store import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -83,23 +80,20 @@ def embed(
     Raises:
         DataError: When a picture cannot be decoded or the embedder returns something else than finite (N, D).
     """
+    if not len(dataset):
+        raise DataError(f"data set {dataset.name!r} holds no faces to embed")
     name = fingerprint(embedder, dataset, mirror=mirror)
     finished = _finished(folder, dataset, name)
     if finished is not None:
         return finished
     folder.mkdir(parents=True, exist_ok=True)
     rows = _Rows(folder, len(dataset), name)
-    with (
-        progress.bar(len(dataset), f"embedding {dataset.name}", unit="face", start=rows.done) as bar,
-        ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode") as decoders,
-        ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader,
-    ):
-        chunks = _chunks(rows.done, len(dataset), batch_size)
-        size = embedder.preprocess.size
-        ahead = [reader.submit(read_batch, dataset, chunk, size=size, pool=decoders) for chunk in _first(chunks)]
-        while ahead:
-            batch = ahead.pop(0).result()
-            ahead.extend(reader.submit(read_batch, dataset, c, size=size, pool=decoders) for c in _first(chunks))
+    parts = (
+        np.arange(first, min(first + batch_size, len(dataset))) for first in range(rows.done, len(dataset), batch_size)
+    )
+    batches = read_ahead(dataset, parts, size=embedder.preprocess.size, workers=workers)
+    with progress.bar(len(dataset), f"embedding {dataset.name}", unit="face", start=rows.done) as bar:
+        for batch in batches:
             rows.add(_both(embedder, batch.images, mirror=mirror), resized=batch.resized)
             bar.advance(len(batch.images))
     rows.close()
@@ -109,16 +103,6 @@ def embed(
             f"{folder}: the embeddings vanished while they were being read; is something deleting the cache?"
         )
     return Embedded(complete.embeddings, complete.resized, reused=False)
-
-
-def _chunks(start: int, stop: int, size: int) -> Iterator[npt.NDArray[np.int64]]:
-    for first in range(start, stop, size):
-        yield np.arange(first, min(first + size, stop))
-
-
-def _first(chunks: Iterator[npt.NDArray[np.int64]]) -> list[npt.NDArray[np.int64]]:
-    chunk = next(chunks, None)
-    return [] if chunk is None else [chunk]
 
 
 def _both(embedder: Embedder, images: npt.NDArray[np.uint8], *, mirror: bool) -> dict[str, npt.NDArray[np.float32]]:

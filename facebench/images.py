@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import simplejpeg
@@ -148,7 +148,7 @@ def fit_to(images: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[
         new_height, new_width = wanted_width * height // width, wanted_width
     else:
         new_height, new_width = wanted_height, wanted_height * width // height
-    _check_pixels(new_height, new_width, f"picture of {width} x {height} resized to cover {wanted_width}")
+    _check_pixels(new_height, new_width, f"a picture of {width} x {height} resized to cover {wanted_width} x {wanted_height}")
     top, left = (new_height - wanted_height) // 2, (new_width - wanted_width) // 2
     down = _cubic_weights(height, new_height)[top : top + wanted_height]
     across = _cubic_weights(width, new_width)[left : left + wanted_width]
@@ -256,16 +256,18 @@ def align(image: npt.NDArray[np.uint8], landmarks: npt.ArrayLike, size: int = 11
     return (total >> (2 * _SUBPIXEL_BITS)).astype(np.uint8)
 
 
-def _source_positions(matrix: npt.NDArray[np.float64], size: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Where each crop pixel comes from, x and y in 1/32 of a pixel, int64 (size, size) each."""
+def _source_positions(matrix: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.int64]:
+    """Where each crop pixel comes from: x and y in 1/32 of a pixel, (2, size, size)."""
     inverse = np.linalg.inv(matrix[:, :2])
     offset = -inverse @ matrix[:, 2]
     steps = np.arange(size, dtype=np.float64)
-    scale = float(1 << _POSITION_BITS)
+    along = _fixed(inverse[:, :1] * steps)
+    down = _fixed(inverse[:, 1:] * steps + offset[:, None])
     half = 1 << (_POSITION_BITS - _SUBPIXEL_BITS - 1)
-    found = []
-    for axis in (0, 1):
-        along = np.rint((inverse[axis, 0] * steps * scale).clip(-_FURTHEST, _FURTHEST)).astype(np.int64)
-        down = np.rint(((inverse[axis, 1] * steps + offset[axis]) * scale).clip(-_FURTHEST, _FURTHEST)).astype(np.int64)
-        found.append((along[None, :] + down[:, None] + half) >> (_POSITION_BITS - _SUBPIXEL_BITS))
-    return found[0], found[1]
+    positions: npt.NDArray[np.int64] = along[:, None, :] + down[:, :, None] + half
+    return positions >> (_POSITION_BITS - _SUBPIXEL_BITS)
+
+
+def _fixed(pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Positions in 1/1024 of a pixel; what is out of all reach stays there instead of wrapping around."""
+    return np.rint((pixels * (1 << _POSITION_BITS)).clip(-_FURTHEST, _FURTHEST)).astype(np.int64)

@@ -63,9 +63,9 @@ def _draw_block(traits: Traits) -> npt.NDArray[np.uint8]:
     mouth.paint_mouth(planes, view, traits, skin)
     eyes.paint_eyes(planes, view, traits, skin)
     eyes.paint_brows(planes, view, traits, strands.colour)
-    np.maximum(cover, hair.paint_front_hair(planes, view, traits, strands), out=cover)
+    covered = hair.paint_front_hair(planes, cover, view, traits, strands)
+    camera.illuminate(planes, head.relief(view, traits, out, strands.hood, covered), traits)
     occlusion.occlude(planes, cover, view, traits, skin)
-    camera.illuminate(planes, head.relief(view, traits, out, strands.hood), traits)
     camera.background(planes, cover, view, traits)
     return camera.develop(planes, traits)
 

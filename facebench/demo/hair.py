@@ -51,10 +51,10 @@ def comb(view: View, traits: Traits) -> Hair:
     spread /= drop
     spread *= 520.0
     tex = strands()[spread.astype(np.int32) & (STRANDS - 1)]
-    return Hair(hue, tex, _hood(view, traits, tex))
+    return Hair(hue, tex, _hood(view, traits))
 
 
-def _hood(view: View, traits: Traits, tex: Plane) -> Plane:
+def _hood(view: View, traits: Traits) -> Plane:
     """How far out every pixel lies on the hair: 1 on its outline. A cap when short, hanging straight when long."""
     volume = traits["hair-volume"]
     across = view.x * (1.0 / (traits["head-width"] * (1.03 + 0.35 * volume)))
@@ -69,8 +69,6 @@ def _hood(view: View, traits: Traits, tex: Plane) -> Plane:
     down *= 1.0 / (24.0 + 30.0 * np.clip(traits["hair-length"] * 3.0, -0.2, 1.0) + 400.0 * length * length)
     down *= down
     across += down
-    rough = tex * (0.04 + 0.20 * traits["hair-wave"])
-    across -= rough
     return across
 
 
@@ -92,8 +90,8 @@ def paint_back_hair(planes: Plane, view: View, traits: Traits, hair: Hair, out: 
     return alpha
 
 
-def paint_front_hair(planes: Plane, view: View, traits: Traits, hair: Hair) -> Plane:
-    """Paint the hair above and beside the face; returns its coverage (B, H, W)."""
+def paint_front_hair(planes: Plane, cover: Plane, view: View, traits: Traits, hair: Hair) -> Plane:
+    """Paint the hair above and beside the face and let `cover` grow; returns how fully it lies on the head (B, H, W)."""
     hang = _hairline(view, traits)
     hang -= view.y
     fray = hair.tex - 0.5
@@ -101,8 +99,9 @@ def paint_front_hair(planes: Plane, view: View, traits: Traits, hair: Hair) -> P
     hang += fray
     hang *= 0.36
     hang += 0.5
-    edge = np.subtract(1.0, hair.hood)
-    edge *= 14.0
+    edge = hair.tex * (0.5 + 2.6 * traits["hair-wave"])
+    edge += 14.0
+    edge -= hair.hood * 14.0
     alpha = np.minimum(hang, edge)
     unit(alpha)
     glow = np.subtract(hair.hood, 0.6, out=edge)
@@ -121,7 +120,11 @@ def paint_front_hair(planes: Plane, view: View, traits: Traits, hair: Hair) -> P
     soft += 0.73
     shade *= soft
     paint(planes, alpha, hair.colour * shade)
-    return alpha
+    np.maximum(cover, alpha, out=cover)
+    soft -= 0.73
+    soft *= 1.0 / 0.27
+    soft *= alpha
+    return soft
 
 
 def _hairline(view: View, traits: Traits) -> Plane:

@@ -47,19 +47,19 @@ def outline(view: View, traits: Traits) -> Plane:
     return across
 
 
-def relief(view: View, traits: Traits, out: Plane, hood: Plane) -> Plane:
+def relief(view: View, traits: Traits, out: Plane, hood: Plane, covered: Plane) -> Plane:
     """How far every pixel of the head stands out, in pixels; (B, H, W).
 
     Args:
         view: Where the pixels lie on the face.
         traits: The parameters.
         out: The outline field of the head.
-        hood: (B, H, W) the outline field of the hair, which takes over above the forehead.
+        hood: (B, H, W) the outline field of the hair.
+        covered: (B, H, W) where hair lies on the head, so that its outline takes over.
     """
     dome = np.minimum(out, hood)
     dome -= out
-    share = view.y * -0.06
-    dome *= unit(share)
+    dome *= covered
     dome += out
     dome *= dome
     np.subtract(1.0, dome, out=dome)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebench.demo.camera import light_colour
 from facebench.demo.canvas import SIZE, Window, blob, colour, paint, ramp, unit
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ def occlude(planes: Plane, cover: Plane, view: View, traits: Traits, skin: Plane
     """Paint over the faces whatever hides them, in place.
 
     Args:
-        planes: (3, B, H, W) painted heads, before they are lit.
+        planes: (3, B, H, W) painted heads, already lit.
         cover: (B, H, W) what belongs to the head; grows where something covers the background.
         view: Where the pixels lie on the face.
         traits: The parameters.
         skin: (3, B, 1, 1) skin colours, for hands.
     """
+    cast = light_colour(traits)
     kinds = traits["occlusion-kind"][:, 0, 0]
     glasses = traits["glasses"][:, 0, 0]
     for image in range(len(traits)):
@@ -33,18 +35,18 @@ def occlude(planes: Plane, cover: Plane, view: View, traits: Traits, skin: Plane
         if kind < 0 and not glasses[image]:
             continue
         one = slice(image, image + 1)
-        part, mine, seen = planes[:, one], traits.only(image), view.only(image)
+        part, mine, seen, light = planes[:, one], traits.only(image), view.only(image), cast[:, one]
         if glasses[image] or kind == SUNGLASSES:
-            _glasses(part, seen, mine, dark=kind == SUNGLASSES)
+            _glasses(part, seen, mine, light, dark=kind == SUNGLASSES)
         if kind == MASK:
-            _mask(part, seen, mine)
+            _mask(part, seen, mine, light)
         elif kind == HAND:
-            _hand(part, cover[one], mine, skin[:, one])
+            _hand(part, cover[one], mine, skin[:, one] * light)
         elif kind == BLOCK:
-            _block(part, cover[one], mine)
+            _block(part, cover[one], mine, light)
 
 
-def _glasses(planes: Plane, view: View, traits: Traits, *, dark: bool) -> None:
+def _glasses(planes: Plane, view: View, traits: Traits, light: Plane, *, dark: bool) -> None:
     window: Window = view.windows["glasses"]
     part = window(planes)
     x, y = np.abs(window(view.x)), window(view.y)
@@ -56,6 +58,7 @@ def _glasses(planes: Plane, view: View, traits: Traits, *, dark: bool) -> None:
     np.clip(down, 0.0, None, out=down)
     distance = np.sqrt(across * across + down * down) - round_
     hue = ramp(traits["occlusion-hue"], ((26.0, 24.0, 26.0), (92.0, 58.0, 36.0), (128.0, 126.0, 130.0), (60.0, 40.0, 44.0)))
+    hue *= light
     if dark:
         shade = 0.86 + 0.012 * y
         paint(part, unit(0.5 - distance) * unit(shade), colour(30.0, 28.0, 32.0))
@@ -69,7 +72,7 @@ def _glasses(planes: Plane, view: View, traits: Traits, *, dark: bool) -> None:
     paint(part, unit(rim + bridge + arm) * 0.9, hue)
 
 
-def _mask(planes: Plane, view: View, traits: Traits) -> None:
+def _mask(planes: Plane, view: View, traits: Traits, light: Plane) -> None:
     top = traits["nose-length"] - 8.0
     x = np.abs(view.x)
     edge = view.y - top
@@ -79,9 +82,9 @@ def _mask(planes: Plane, view: View, traits: Traits) -> None:
     alpha *= unit((traits["chin-length"] + 5.0 - view.y - 0.012 * x * x) * 0.8)
     folds = (view.y - top) * 0.115
     folds -= np.floor(folds)
-    shade = 0.88 + 0.12 * folds
+    shade = 0.90 + 0.12 * folds - 0.00025 * x * x
     strap = unit(1.0 - np.abs(view.y - top - 6.0 + 0.25 * (x - 40.0))) * unit(x - 36.0) * unit(50.0 - x)
-    hue = ramp(traits["occlusion-hue"], CLOTH)
+    hue = ramp(traits["occlusion-hue"], CLOTH) * light
     paint(planes, strap * 0.8, hue)
     paint(planes, alpha, hue * shade)
 
@@ -106,11 +109,11 @@ def _hand(planes: Plane, cover: Plane, traits: Traits, skin: Plane) -> None:
         np.maximum(cover, alpha, out=cover)
 
 
-def _block(planes: Plane, cover: Plane, traits: Traits) -> None:
+def _block(planes: Plane, cover: Plane, traits: Traits, light: Plane) -> None:
     columns, rows = np.arange(SIZE, dtype=np.float32)[None, None, :], np.arange(SIZE, dtype=np.float32)[None, :, None]
     half = 11.0 + 11.0 * traits["occlusion-size"]
     across = half - np.abs(columns - 56.0 - 34.0 * traits["occlusion-x"])
     down = 0.8 * half - np.abs(rows - 62.0 - 32.0 * traits["occlusion-y"])
     alpha = unit(np.minimum(across, down))
-    paint(planes, alpha, ramp(traits["occlusion-hue"], CLOTH) * (0.85 + 0.002 * rows))
+    paint(planes, alpha, ramp(traits["occlusion-hue"], CLOTH) * light * (0.85 + 0.002 * rows))
     np.maximum(cover, alpha, out=cover)

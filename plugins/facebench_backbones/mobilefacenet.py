@@ -121,9 +121,7 @@ class MobileFaceNet(FaceNetwork):
         embedding_size: D.
     """
 
-    def __init__(
-        self, blocks: Sequence[int] = (1, 4, 6, 2), *, scale: int = 2, embedding_size: int = 512
-    ) -> None:
+    def __init__(self, blocks: Sequence[int] = (1, 4, 6, 2), *, scale: int = 2, embedding_size: int = 512) -> None:
         super().__init__(embedding_size)
         narrow, wide = 64 * scale, 128 * scale
         second = (

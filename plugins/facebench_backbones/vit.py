@@ -163,6 +163,8 @@ class VisionTransformer(FaceNetwork):
             nn.Linear(width, embedding_size, bias=False),
             nn.BatchNorm1d(embedding_size, eps=2e-5),
         )
+        # Without masking the token is never used; without a gradient to wait for, distributed training goes on.
+        self.mask_token.requires_grad_(self.kept_tokens < TOKENS)
         nn.init.normal_(self.mask_token, std=0.02)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         for module in self.modules():

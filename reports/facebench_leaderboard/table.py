@@ -7,12 +7,13 @@ cannot be shown is a dash with its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from facebench import FacebenchError, UnknownName
 from facebench_leaderboard.numbers import as_ranked, bounds, decimals_of, method_of, shown, words
+from facebench_leaderboard.records import Cell, Column, Overlay, Row, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,117 +26,6 @@ SPREAD = "-std"  # a metric of this suffix is the spread of the metric without i
 OVERLAID = {"line": 7, "step": 7, "histogram": 3}  # methods that one figure can show and still be read
 
 Key: TypeAlias = tuple[bool, str, str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One metric of a table.
-
-    Attributes:
-        name: The metric's name.
-        unit: Its unit.
-        score: The comparison score behind it.
-        rule: The rule that all its values follow.
-        higher_is_better: Its direction; None for neither.
-        heading: What stands above it.
-    """
-
-    name: str
-    unit: str
-    score: str
-    rule: str
-    higher_is_better: bool | None
-    heading: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One value as it is shown.
-
-    Attributes:
-        text: The value, or a dash.
-        value: The number behind the text, as shown; None for a dash.
-        spread: Such as ``± 0.212``, or empty.
-        interval: Such as ``[99.12, 99.70]``, or empty.
-        hint: How the interval was found, or why there is no value.
-        note: The number of the footnote that gives the reason, or None.
-        best: Whether it is the best of its column.
-    """
-
-    text: str
-    value: float | None = None
-    spread: str = ""
-    interval: str = ""
-    hint: str = ""
-    note: int | None = None
-    best: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One method.
-
-    Attributes:
-        rank: From 1; equal values share it. None where there is nothing to rank by.
-        method: Name of the plugin.
-        model: In words.
-        cells: One for each column.
-        mirror: How the headline value fuses a face with its mirror image.
-        rule: The rule of the headline value.
-        own_rules: Rules, in words, that not all rows of the table share.
-        result: Everything else.
-    """
-
-    rank: int | None
-    method: str
-    model: str
-    cells: tuple[Cell, ...]
-    mirror: str
-    rule: str
-    own_rules: tuple[tuple[str, str], ...]
-    result: Result
-
-
-@dataclass(frozen=True, slots=True)
-class Overlay:
-    """One figure: the same curve of several rows.
-
-    Attributes:
-        title: For people.
-        curves: Curve by method.
-        left_out: Methods that have the curve but no room.
-    """
-
-    title: str
-    curves: dict[str, Curve]
-    left_out: int
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """One protocol on one data set.
-
-    Attributes:
-        heading: The protocol, with whatever tells this table from its neighbours.
-        data: The data set, its fingerprint and its counts, in words.
-        demo: Whether these are the built-in drawn faces.
-        columns: The metrics.
-        rows: Best first.
-        notes: Reasons for missing values, numbered from 1.
-        rules: How the numbers were made, as far as all rows agree.
-        remarks: What a reader must know of the table as a whole.
-        overlays: Its figures.
-    """
-
-    heading: str
-    data: str
-    demo: bool
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-    rules: tuple[tuple[str, str], ...]
-    remarks: tuple[str, ...]
-    overlays: tuple[Overlay, ...]
 
 
 def tables(results: Sequence[Result], metrics: Sequence[str] = ()) -> tuple[Table, ...]:
@@ -245,7 +135,9 @@ def _columns(results: Sequence[Result], wanted: Sequence[str]) -> tuple[Column, 
         scores = {other for known, _, other in chosen if known == name}
         rule = "reference" if "reference" in rules else rules[0]
         direction = next((metric.higher_is_better for metric in metrics if metric.rule == rule), None)
-        columns.append(Column(name, unit, score, rule, direction, _heading(name, unit, score if len(scores) > 1 else "")))
+        columns.append(
+            Column(name, unit, score, rule, direction, _heading(name, unit, score if len(scores) > 1 else ""))
+        )
     return tuple(columns)
 
 
@@ -269,9 +161,7 @@ def _heading(name: str, unit: str, score: str) -> str:
     return " ".join(parts)
 
 
-def _row(
-    result: Result, columns: Sequence[Column], common: set[tuple[str, str]], notes: dict[str, int]
-) -> Row:
+def _row(result: Result, columns: Sequence[Column], common: set[tuple[str, str]], notes: dict[str, int]) -> Row:
     """The row of one result, still without rank; new reasons join the notes."""
     found = [_metric(result, column) for column in columns]
     headline = next((metric for metric in found if metric is not None), None)

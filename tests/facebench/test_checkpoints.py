@@ -167,8 +167,8 @@ def test_code_in_a_file_is_not_run(tmp_path, write):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("net.pth", b"", "not a readable PyTorch file|more than plain tensors"),
-        ("net.pth", b"garbage here", "not a readable PyTorch file|more than plain tensors"),
+        ("net.pth", b"", "not a plain PyTorch state dict"),
+        ("net.pth", b"garbage here", "not a plain PyTorch state dict"),
         ("net.safetensors", b"garbage here", "not a readable safetensors file"),
         ("net.onnx", b"", "unknown kind of weights '.onnx'"),
     ],

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from facebench.config import build_options
-from facebench.errors import ConfigError
+from facebench.errors import ConfigError, FacebenchError
 from facebench.schedules import TrainerOptions, rate_at
 
 
@@ -41,5 +41,5 @@ def test_milestones_must_rise_inside_the_training(milestones):
 
 @pytest.mark.parametrize("values", [{"epochs": -1}, {"batch_size": 1}, {"optimizer": "sdg"}, {"momentom": 0.9}])
 def test_wrong_values_are_refused(values):
-    with pytest.raises(ConfigError, match=next(iter(values))):
+    with pytest.raises(FacebenchError, match=next(iter(values))):
         build_options(TrainerOptions, values, "trainer")

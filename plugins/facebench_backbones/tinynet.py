@@ -1,0 +1,83 @@
+"""TinyNet: a network that learns something on two processor cores in two minutes.
+
+It serves the built-in demo, smoke tests and first experiments with a new loss; nobody should report its accuracy. It keeps
+what matters in the large networks (residual blocks, a fully connected layer on all 7x7 places, normalised vectors) and
+spends its few operations, 11 million multiply-adds per face, where they teach most. It is not a published network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from facebench_backbones.network import FaceNetwork, frozen_scale_norm
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WIDTHS = (16, 32, 64)
+"""Channels at 28x28, 14x14 and 7x7 places."""
+
+
+class ConvUnit(nn.Sequential):
+    """Convolution without bias, BN and, unless ``linear``, an activation.
+
+    The activation is a PReLU that cannot move from its starting slope of 1/4: on a processor the gradient of a learned
+    slope would cost a sixth of the whole training time.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, linear: bool = False) -> None:
+        conv = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+        activation: list[nn.Module] = [] if linear else [nn.LeakyReLU(0.25, inplace=True)]
+        super().__init__(conv, nn.BatchNorm2d(outputs), *activation)
+        nn.init.kaiming_normal_(conv.weight, a=1.0 if linear else 0.25, mode="fan_out")
+
+
+class ResidualUnit(nn.Module):
+    """Two 3x3 convolutions, added to what came in; (N, channels, H, W) to the same shape."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.inner = nn.Sequential(ConvUnit(channels, channels), ConvUnit(channels, channels, linear=True))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Transforms maps and adds them."""
+        summed: Tensor = maps + self.inner(maps)
+        return summed
+
+
+class TinyNet(FaceNetwork):
+    """A stem that goes to 28x28 at once, one residual block at 14x14 and one at 7x7, and a fully connected layer.
+
+    Args:
+        embedding_size: D.
+    """
+
+    def __init__(self, *, embedding_size: int = 128) -> None:
+        super().__init__(embedding_size)
+        fine, middle, coarse = WIDTHS
+        self.body = nn.Sequential(
+            ConvUnit(3, fine, kernel=5, stride=4),
+            ConvUnit(fine, middle, stride=2),
+            ResidualUnit(middle),
+            ConvUnit(middle, coarse, stride=2),
+            ResidualUnit(coarse),
+        )
+        self.fc = nn.Linear(coarse * 7 * 7, embedding_size)
+        self.features = frozen_scale_norm(embedding_size)
+
+    def _body(self, images: Tensor) -> Tensor:
+        # With channels last, convolutions on a processor skip a reordering of every map.
+        maps: Tensor = self.body(images.contiguous(memory_format=torch.channels_last))
+        return maps.flatten(1)
+
+    def _head(self, encoded: Tensor) -> Tensor:
+        vectors: Tensor = self.features(self.fc(encoded))
+        return vectors
+
+
+def tinynet(*, embedding_size: int = 128) -> TinyNet:
+    """The small network: 0.52 million parameters with vectors of length 128."""
+    return TinyNet(embedding_size=embedding_size)

@@ -1,0 +1,72 @@
+"""Every offer that is installed, under the check that fits it: an offer is tested by being registered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from facebench.host import Host
+from facebench.testing import (
+    check_backbone,
+    check_dataset,
+    check_loss,
+    check_protocol,
+    check_report,
+    check_trainer,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Networks beyond this are checked without memory or arithmetic.
+LARGE = 20_000_000
+# Protocols that measure something else than recognising a person again.
+UNRANKED = {"separability", "topology"}
+
+HOST = Host.start()
+CATALOG = HOST.catalog
+
+
+def offers(kind: str) -> list[object]:
+    found = [pytest.param(offer.spec, id=offer.spec.name) for offer in CATALOG if offer.kind == kind]
+    return found or [pytest.param(None, marks=pytest.mark.skip(reason=f"nothing offers {kind}"))]
+
+
+def test_every_plugin_loads() -> None:
+    assert [str(problem) for problem in HOST.problems] == []
+
+
+@pytest.mark.parametrize("spec", offers("backbones"))
+def test_backbones(spec) -> None:
+    with torch.device("meta"):
+        size = sum(value.numel() for value in spec.build(spec.options()).parameters())
+    check_backbone(spec, meta=size > LARGE)
+
+
+@pytest.mark.parametrize("spec", offers("losses"))
+def test_losses(spec) -> None:
+    check_loss(spec)
+
+
+@pytest.mark.parametrize("spec", offers("trainers"))
+def test_trainers(spec, tmp_path: Path) -> None:
+    made = CATALOG.get("losses", spec.loss).spec
+    CATALOG.get("backbones", spec.backbone)
+    check_trainer(spec, tmp_path, loss=lambda classes, size: made.build(classes, size, made.options()))
+
+
+@pytest.mark.parametrize("spec", offers("protocols"))
+def test_protocols(spec) -> None:
+    check_protocol(spec, ranks=spec.name not in UNRANKED)
+
+
+@pytest.mark.parametrize("spec", offers("datasets"))
+def test_datasets(spec) -> None:
+    check_dataset(spec.build(None, spec.options()), training=True)
+
+
+@pytest.mark.parametrize("spec", offers("reports"))
+def test_reports(spec, tmp_path: Path) -> None:
+    check_report(spec, tmp_path)
