@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         TrainJob,
         fingerprint_of,
     )
+    from facebench.declare import NoOptions, option, options
     from facebench.embeddings import Embeddings
     from facebench.errors import (
         ConfigError,
@@ -42,8 +43,8 @@ if TYPE_CHECKING:
         UnknownName,
     )
     from facebench.hooks import RunInfo, hookimpl
-    from facebench.options import NoOptions, option, options
     from facebench.results import Curve, Data, Interval, Metric, Provenance, Result, Series, Subject
+    from facebench.schedules import TrainerOptions
     from facebench.specs import (
         BackboneSpec,
         DatasetSpec,
@@ -66,7 +67,8 @@ _ROOMS = {
     "embeddings": "Embeddings",
     "errors": ("ConfigError DataError DatasetMissing FacebenchError MetricError MissingExtra PluginError UnknownName"),
     "hooks": "RunInfo hookimpl",
-    "options": "NoOptions option options",
+    "declare": "NoOptions option options",
+    "schedules": "TrainerOptions",
     "results": "Curve Data Interval Metric Provenance Result Series Subject",
     "specs": "BackboneSpec DatasetSpec EmbedderSpec GeneratorSpec LossSpec ProtocolSpec ReportSpec TrainerSpec",
 }
@@ -114,6 +116,7 @@ __all__ = [
     "Subject",
     "TrainJob",
     "Trainer",
+    "TrainerOptions",
     "TrainerSpec",
     "UnknownName",
     "evaluate",

@@ -12,8 +12,8 @@ from facebench.host import Host
 from facebench.plan import Choice
 from facebench.progress import Bars
 from facebench.results import Subject
-from facebench.run import Outcome, data_of, make_result
-from facebench.run import run as run_settings
+from facebench.runner import Outcome, data_of, make_result
+from facebench.runner import run as run_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

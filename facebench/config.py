@@ -19,8 +19,8 @@ from pydantic_core import to_jsonable_python
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from facebench.declare import described
 from facebench.errors import ConfigError, UnknownName
-from facebench.options import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -131,11 +131,14 @@ def load(file: Path | None = None, *, changes: Iterable[str] = (), flags: Mappin
             _deep(said, {key: value})
     try:
         environment = EnvSettingsSource(Settings)()
-        return Settings(**merged(filed, _data_root(), environment, said))
+        return Settings(**_public(merged(filed, _data_root(), environment, said)))
     except ValidationError as error:
         raise _explained(error, Settings, "") from None
     except SettingsError as error:
-        raise ConfigError(f"an environment variable cannot be used: {error}") from None
+        example = "FACEBENCH_PROTOCOLS='[\"lfw\"]'"
+        raise ConfigError(
+            f"an environment variable cannot be used: {error}; lists are written as JSON, such as {example}"
+        ) from None
 
 
 def build_options(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -171,6 +174,14 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         _deep(result, layer)
     return result
+
+
+def _public(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, if none would be taken for a switch of pydantic-settings itself: those begin with ``_``."""
+    for key in values:
+        if key.startswith("_"):
+            raise UnknownName("option", key, _fields(Settings, []))
+    return values
 
 
 def _data_root() -> dict[str, str]:
@@ -232,6 +243,10 @@ def _explained(error: ValidationError, cls: type[Any], where: str) -> ConfigErro
         known = _fields(cls, path[:-1])
         section = ".".join([*([where] if where else []), *path[:-1]])
         return UnknownName(f"option in {section!r}" if section else "option", path[-1], known)
+    if first["type"] == "missing":
+        return ConfigError(f"{key} is not set and has no default")
+    if first["type"] in ("model_type", "dict_type", "dataclass_type"):
+        return ConfigError(f"{key} = {first['input']!r}: expected a section with keys of its own, such as {key}.KEY")
     message = first["msg"][0].lower() + first["msg"][1:]
     return ConfigError(f"{key} = {first['input']!r}: {message}")
 

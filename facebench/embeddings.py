@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,19 +59,20 @@ class Embeddings:
             DataError: On shapes that disagree, values that are not finite, or repeated keys.
         """
         count = len(self.keys)
-        if self.vectors.ndim != 2 or len(self.vectors) != count:
+        if self.vectors.ndim != 2 or len(self.vectors) != count or not self.vectors.shape[1]:
             raise DataError(f"embeddings have shape {self.vectors.shape} for {count} keys; expected ({count}, D)")
         if self.mirrored is not None and self.mirrored.shape != self.vectors.shape:
             raise DataError(f"mirrored embeddings have shape {self.mirrored.shape}, the others {self.vectors.shape}")
-        if self.confidence is not None and len(self.confidence) != count:
-            raise DataError(f"confidence has {len(self.confidence)} rows for {count} keys")
-        for name, array in (("embedding", self.vectors), ("mirrored embedding", self.mirrored)):
+        if self.confidence is not None and (self.confidence.ndim != 2 or len(self.confidence) != count):
+            raise DataError(f"confidence has shape {self.confidence.shape} for {count} keys; expected ({count}, K)")
+        named = {"embedding": self.vectors, "mirrored embedding": self.mirrored, "confidence": self.confidence}
+        for name, array in named.items():
             if array is not None and not np.isfinite(array).all():
                 row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
-                raise DataError(f"{name} of {self.keys[row]!r} (row {row}) holds NaN or infinity")
-        if len(np.unique(self.keys)) != count:
-            names, seen = np.unique(self.keys, return_counts=True)
-            raise DataError(f"embedding key {names[seen > 1][0]!r} occurs more than once")
+                raise DataError(f"{name} of {str(self.keys[row])!r} (row {row}) holds NaN or infinity")
+        names, seen = np.unique(self.keys, return_counts=True)
+        if len(names) != count:
+            raise DataError(f"embedding key {str(names[seen > 1][0])!r} occurs more than once")
 
     def rows(self, keys: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[np.int64]:
         """The row of each key.
@@ -103,28 +105,59 @@ class Embeddings:
         """Reads embeddings from an ``.npz`` file, without unpickling anything.
 
         Arrays: ``keys`` (or ``names``), ``vectors`` (or ``embeddings``, ``embedding``, ``features``), optionally
-        ``mirrored`` (or ``embedding_flip``) and ``confidence``. A picture's file ending on a key is dropped, as the
-        readers of pictures do.
+        ``mirrored`` (or ``embedding_flip``) and ``confidence``, (N,) or (N, K). A picture's file ending on a key is
+        dropped, as the readers of pictures do.
 
         Raises:
             DataError: When the file is not such an archive or its arrays do not fit together.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                found = _arrays(path, stored)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path}: not an .npz file of embeddings: {error}") from None
-        floats = {name: found[name].astype(np.float32, copy=False) for name in found if name != "keys"}
-        digest = hashlib.sha256("\0".join(map(str, found["keys"])).encode())
+        found = _opened(path)
+        keys = _keys(path, found.pop("keys"))
+        floats = {name: _floats(path, name, array) for name, array in found.items()}
+        digest = hashlib.sha256("\0".join(keys).encode())
         for name in sorted(floats):
+            digest.update(f"{name} {floats[name].shape}".encode())
             digest.update(np.ascontiguousarray(floats[name]).data)
         return cls(
-            keys=np.array([_IMAGE.sub("", str(key)) for key in found["keys"]], dtype=np.str_),
+            keys=np.array([_IMAGE.sub("", key) for key in keys], dtype=np.str_),
             vectors=floats["vectors"],
             mirrored=floats.get("mirrored"),
             confidence=floats.get("confidence"),
             fingerprint=digest.hexdigest(),
         )
+
+
+def _opened(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an archive that may hold them; what a damaged or forged one makes numpy raise is many things."""
+    try:
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
+            return _arrays(path, stored)
+    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{path}: not an .npz file of embeddings: {reason}") from None
+
+
+def _keys(path: Path, stored: npt.NDArray[Any]) -> list[str]:
+    """One string per row."""
+    if not isinstance(stored, np.ndarray) or stored.ndim != 1 or stored.dtype.kind not in "USiu":
+        raise DataError(f"{path}: the keys must be one list of strings, found {_seen(stored)}")
+    try:
+        return [key.decode() if isinstance(key, bytes) else str(key) for key in stored.tolist()]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: a key is not UTF-8: {error}") from None
+
+
+def _floats(path: Path, name: str, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Real numbers as float32; what is too large for that becomes infinite, which ``Embeddings`` refuses."""
+    if not isinstance(stored, np.ndarray) or stored.dtype.kind not in "fiu" or not stored.ndim:
+        raise DataError(f"{path}: {name} must be an array of real numbers, found {_seen(stored)}")
+    with np.errstate(over="ignore"):
+        array = stored.astype(np.float32, copy=False)
+    return array[:, None] if name == "confidence" and array.ndim == 1 else array
+
+
+def _seen(stored: object) -> str:
+    return f"{stored.dtype} {stored.shape}" if isinstance(stored, np.ndarray) else "something that is no array"
 
 
 def _arrays(path: Path, stored: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:

@@ -93,14 +93,14 @@ def draw_together(curves: Mapping[str, Curve], stem: Path) -> list[Path]:
 
 
 def as_svg(curves: Mapping[str, Curve]) -> bytes:
-    """The picture of ``draw_together`` as an SVG document, for pages that carry their figures inside.
+    """The picture of ``draw_together`` as an SVG document on no ground, for pages that carry their figures inside.
 
     Raises:
         DataError: As ``draw_together`` does.
     """
     with _own_style():
         buffer = io.BytesIO()
-        _save(_overlay(curves), buffer, "svg")
+        _save(_overlay(curves), buffer, "svg", transparent=True)
     return buffer.getvalue()
 
 
@@ -346,7 +346,8 @@ def _write(figure: Figure, stem: Path) -> list[Path]:
     return written
 
 
-def _save(figure: Figure, target: Path | io.BytesIO, form: str) -> None:
+def _save(figure: Figure, target: Path | io.BytesIO, form: str, *, transparent: bool = False) -> None:
     """Saves without date and version, the two things that would differ between equal figures."""
     metadata: dict[str, str | None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
-    figure.savefig(target, format=form, dpi=DPI if form == "png" else 72, metadata=metadata)
+    dpi = DPI if form == "png" else 72
+    figure.savefig(target, format=form, dpi=dpi, transparent=transparent, metadata=metadata)

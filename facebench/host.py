@@ -10,14 +10,17 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from facebench import hooks, specs
-from facebench.errors import PluginError, UnknownName
+from facebench.contracts import Preprocess
+from facebench.declare import unusable
+from facebench.errors import ConfigError, PluginError, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +40,9 @@ OFFERS: dict[str, type[specs.Spec]] = {
 }
 SINGULAR = {kind: kind[:-1] for kind in OFFERS} | {"losses": "loss"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+# What the further fields of specs must hold.
+_TEXTS = ("backbone", "loss", "downstream", "source", "licence", "layout")
+_FIELDS: dict[str, type] = {name: str for name in _TEXTS} | {"cites": tuple, "demo": Mapping, "preprocess": Preprocess}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Plugin:
         return self.distribution == "facebench"
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.distribution} {self.version})"
+        return f"{self.name} ({f'{self.distribution} {self.version}'.rstrip()})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +162,13 @@ class Host:
 
         Raises:
             UnknownName: When a blocked name is not installed, since a misspelt block would block nothing.
+            ConfigError: When ``FACEBENCH_PLUGINS`` says neither on nor off.
         """
         if third_party is None:
-            third_party = os.environ.get("FACEBENCH_PLUGINS", "on").strip().lower() not in ("off", "0", "false", "no")
+            third_party = _switched_on("FACEBENCH_PLUGINS")
         installed = list(entry_points(group=hooks.GROUP))
         unwanted = set(blocked)
-        for name in unwanted - {point.name for point in installed}:
+        for name in sorted(unwanted - {point.name for point in installed}):
             raise UnknownName("plugin to leave out", name, {point.name for point in installed})
         chosen = [p for p in installed if p.name not in unwanted and (third_party or _plugin(p).bundled)]
         return cls(chosen)
@@ -178,7 +185,7 @@ class Host:
             wanted = {name: facts[name] for name in implementation.argnames}
             try:
                 implementation.function(**wanted)
-            except Exception:
+            except (Exception, SystemExit):
                 log.warning("plugin %s failed in %s", implementation.plugin_name, telling, exc_info=True)
 
     def _without_clashes(self, points: Iterable[EntryPoint]) -> Iterator[tuple[Plugin, EntryPoint]]:
@@ -209,7 +216,7 @@ class Host:
         try:
             self._manager.register(module, name=plugin.name)
             self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
+        except Exception as error:  # pluggy reads every name of the module, and a module may answer with anything
             if self._manager.get_plugin(plugin.name) is not None:
                 self._manager.unregister(name=plugin.name)
             self.problems.append(Problem(plugin, f"its hooks do not fit: {_said(error)}"))
@@ -262,14 +269,21 @@ class Host:
         return kept, clashes
 
 
+def _switched_on(variable: str) -> bool:
+    told = os.environ.get(variable, "on").strip().lower()
+    if told in ("off", "0", "false", "no"):
+        return False
+    if told in ("", "on", "1", "true", "yes"):
+        return True
+    raise ConfigError(f"{variable} is {told!r}; it must be 'on' or 'off'")
+
+
 def _plugin(point: EntryPoint) -> Plugin:
-    distribution = point.dist
-    return Plugin(
-        name=point.name,
-        module=point.value,
-        distribution=distribution.name if distribution else "unknown",
-        version=distribution.version if distribution else "",
-    )
+    try:
+        name, version = (point.dist.name, point.dist.version) if point.dist else (None, None)
+    except Exception:  # an installation that was interrupted may leave entry points without metadata
+        name, version = None, None
+    return Plugin(point.name, point.value, distribution=name or "unknown", version=version or "")
 
 
 def _said(error: BaseException) -> str:
@@ -288,6 +302,12 @@ def _malformed(kind: str, spec: Any) -> str:
         return f"{spec.name!r} without a summary"
     if not callable(spec.build):
         return f"{spec.name!r} with a build that cannot be called"
-    if not isinstance(spec.options, type) or not is_dataclass(spec.options):
-        return f"{spec.name!r} whose options are not a class made by facebench.options"
+    reason = unusable(spec.options)
+    if reason:
+        return f"{spec.name!r} whose options {reason}"
+    for field in fields(spec):
+        if not isinstance(value := getattr(spec, field.name), _FIELDS.get(field.name, object)):
+            return f"{spec.name!r} whose {field.name} is {value!r}"
+    if not all(isinstance(paper, str) for paper in spec.cites):
+        return f"{spec.name!r} whose cites are not all strings"
     return ""

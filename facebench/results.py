@@ -236,8 +236,9 @@ class Result(Record):
             DataError: When the file is not a result, or was written by a newer schema.
         """
         try:
-            document: Any = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            text = path.read_text(encoding="utf-8")
+            document: Any = json.loads(text)
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{path}: not a readable result: {error}") from None
         number = document.get("schema_number") if isinstance(document, dict) else None
         if isinstance(number, int) and number > SCHEMA_NUMBER:
@@ -245,7 +246,7 @@ class Result(Record):
                 f"{path}: result schema {number} is newer than this facebench reads ({SCHEMA_NUMBER}); upgrade"
             )
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "document"

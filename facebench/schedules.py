@@ -9,8 +9,8 @@ import math
 from itertools import pairwise
 from typing import Literal
 
+from facebench.declare import option, options
 from facebench.errors import ConfigError
-from facebench.options import option, options
 
 
 @options

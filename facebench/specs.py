@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facebench.contracts import Preprocess
-from facebench.options import NoOptions
+from facebench.declare import NoOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

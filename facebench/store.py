@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,36 +33,28 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         write: Writes the whole content to the path it is given, which has the same suffix.
 
     Raises:
-        FacebenchError: When the folder cannot be written.
+        FacebenchError: When the system refuses: no permission, no space, a folder in the way.
     """
+    # A hidden name, so that what a killed process leaves is never taken for a finished file.
+    temporary = path.with_name(f".{path.stem[:40]}-{secrets.token_hex(6)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+        try:
+            temporary.touch(exist_ok=False)
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
     except OSError as error:
-        raise FacebenchError(f"cannot write {path}: {error.strerror}") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        raise FacebenchError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes text atomically, UTF-8."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _umask() -> int:
-    """The mask that ordinary files get; mkstemp makes private ones."""
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _sync_folder(folder: Path) -> None:
@@ -160,7 +152,7 @@ class RunFolder:
 
 
 def find_results(places: Iterable[Path]) -> list[Result]:
-    """All results in files, run folders or folders of runs, in a stable order.
+    """All results in files, run folders or folders of runs, each once, in a stable order.
 
     Raises:
         FacebenchError: When a place does not exist or nothing was found.
@@ -172,10 +164,12 @@ def find_results(places: Iterable[Path]) -> list[Result]:
         if place.is_file():
             files.append(place)
         elif place.is_dir():
-            files.extend(sorted({*place.glob("results/*.json"), *place.glob("*/results/*.json")}))
+            found = {*place.glob("results/*.json"), *place.glob("*/results/*.json")}
+            files.extend(sorted(file for file in found if not file.name.startswith(".")))
         else:
             raise FacebenchError(f"no results at {place}: there is no such file or folder")
     if not files:
         places_text = ", ".join(map(str, asked))
         raise FacebenchError(f"no results in {places_text}; run 'facebench run --plugin NAME --protocol NAME' first")
-    return [Result.load(file) for file in files]
+    once = {file.resolve(): file for file in files}
+    return [Result.load(file) for file in once.values()]

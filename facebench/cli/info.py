@@ -56,8 +56,8 @@ _SECTION = {
 def _document(offer: Offer) -> dict[str, Any]:
     from pydantic_core import to_jsonable_python
 
+    from facebench.declare import described
     from facebench.host import SINGULAR
-    from facebench.options import described
 
     spec = offer.spec
     section = f"protocol.{spec.name}" if offer.kind == "protocols" else _SECTION.get(offer.kind, "")

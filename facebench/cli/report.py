@@ -25,7 +25,7 @@ def command(places: tuple[Path, ...], formats: tuple[str, ...], out: Path, block
       facebench report runs/ --format markdown --format html --out leaderboard/
       facebench report runs/20260101-120000-arcface-1f3a --format markdown --out /tmp/one
     """
-    from facebench.run import report
+    from facebench.runner import report
 
     host = start(blocked)
     for file in report(list(places) or [Path("runs")], host, formats=formats or ("markdown", "html"), out=out):

@@ -73,7 +73,7 @@ def command(
     quiet, as_json, fresh, no_report = (asked.pop(key) for key in ("quiet", "as_json", "fresh", "no_report"))
     from facebench.config import load
     from facebench.progress import Bars
-    from facebench.run import run
+    from facebench.runner import run
 
     flags = dict(asked)
     flags["protocols"] = flags["protocols"] or None
@@ -97,7 +97,7 @@ def command(
 def _update(out: Path, leaderboard: Path, host: Host) -> list[Path]:
     """Updates the leaderboard; a result of another age must not spoil a run that succeeded."""
     from facebench.errors import FacebenchError
-    from facebench.run import report
+    from facebench.runner import report
 
     formats = tuple(name for name in _REPORTS if host.catalog.find("reports", name))
     try:

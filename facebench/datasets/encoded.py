@@ -8,14 +8,13 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from facebench.contracts import Face
 from facebench.images import decode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
 
 

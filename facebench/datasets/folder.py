@@ -36,7 +36,9 @@ class ImageFolder(EncodedImages):
         names = name_pictures(paths, source=str(path), drop_top=False)
         super().__init__(path, name=path.resolve().name, keys=names.keys, labels=names.labels)
         self.prefix = names.prefix
-        self._suffixes = [paths[place][len(names.prefix) + len(key) :] for place, key in zip(names.order, names.keys, strict=True)]
+        self._suffixes = [
+            paths[place][len(names.prefix) + len(key) :] for place, key in zip(names.order, names.keys, strict=True)
+        ]
         self._root = str(path / names.prefix)
 
     def encoded(self, index: int, /) -> bytes:
@@ -49,7 +51,7 @@ class ImageFolder(EncodedImages):
 
     def file(self, index: int, /) -> str:
         """The path of one picture below the root, with its extension."""
-        return self.keys[index] + self._suffixes[index]
+        return f"{self.keys[index]}{self._suffixes[index]}"
 
 
 def _pictures(root: Path, below: str, depth: int) -> Iterator[str]:

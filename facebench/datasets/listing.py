@@ -136,7 +136,7 @@ def _find_images(path: Path, first: _Row) -> ImageFolder | TarImages:
 
 
 def _try(path: Path) -> ImageFolder | TarImages | None:
-    """What a path holds, if it holds pictures at all: a neighbour that has nothing to do with the list may be broken."""
+    """What a path holds, if it holds pictures at all; a neighbour that the list does not mean may be broken."""
     try:
         return _open(path)
     except DataError:

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOCK = tarfile.BLOCKSIZE
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip"}
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZ": "bzip2",
+    b"\xfd7zXZ": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+}
 
 
 class TarImages(EncodedImages):
@@ -46,7 +52,9 @@ class TarImages(EncodedImages):
         names = name_pictures(members, source=str(path), drop_top=True)
         super().__init__(path, name=path.stem, keys=names.keys, labels=names.labels)
         self.prefix = names.prefix
-        self._suffixes = [members[place][len(names.prefix) + len(key) :] for place, key in zip(names.order, names.keys, strict=True)]
+        self._suffixes = [
+            members[place][len(names.prefix) + len(key) :] for place, key in zip(names.order, names.keys, strict=True)
+        ]
         self._places = np.array(places, dtype=np.int64)[names.order]
         self._open()
         self._seen = self._state()
@@ -61,7 +69,7 @@ class TarImages(EncodedImages):
 
     def file(self, index: int, /) -> str:
         """The name of one member, without the dropped folder, with its extension."""
-        return self.keys[index] + self._suffixes[index]
+        return f"{self.keys[index]}{self._suffixes[index]}"
 
     def _open(self) -> None:
         try:
@@ -94,7 +102,7 @@ def _members(path: Path) -> Iterator[tarfile.TarInfo]:
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 while (member := archive.next()) is not None:
                     # A list of all headers would take a kilobyte each.
-                    archive.members.clear()
+                    archive.members.clear()  # type: ignore[attr-defined]
                     yield member
                 end = archive.offset
             # The library takes any damaged header after the first for the end of the archive.

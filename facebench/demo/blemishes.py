@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo.canvas import TILE, blob, darken, ellipse, line, speckle, unit
+from facebench.demo.canvas import SIZE, TILE, blob, darken, ellipse, line, speckle, unit
 
 if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
     from facebench.demo.pose import View
+
+
+_AROUND = np.arange(-6, 7)
 
 
 def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
@@ -27,7 +30,7 @@ def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
     fold *= unit(ellipse(x, y, (0.0, -24.0), (30.0, 13.0)))
     fold *= 0.75 * depth + 0.25 * depth * np.clip(traits["brow-raise"], 0.0, None)
     darken(window(planes), unit(fold), (0.55, 0.43, 0.42))
-    window = view.windows["cheeks"]
+    window = view.windows["temples"]
     wide, y = np.abs(window(view.x)), window(view.y)
     edge = traits["eye-spacing"] + traits["eye-width"]
     place = wide - edge
@@ -37,36 +40,44 @@ def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
     fold = line(place, 0.5, 0.28)
     fold *= unit(ellipse(wide, y, (edge + 6.0, 1.5), (6.5, 8.0)))
     fold *= depth * (0.6 + 0.5 * np.clip(traits["smile"], 0.0, None))
+    darken(window(planes), unit(fold), (0.58, 0.45, 0.44))
+    window = view.windows["folds"]
+    wide, y = np.abs(window(view.x)), window(view.y)
     nose, mouth = traits["nose-length"], traits["mouth-height"]
     slope = (traits["mouth-width"] + 4.5 - traits["nose-width"]) / (mouth - nose)
     crease = line(wide, (y - nose) * slope + traits["nose-width"] + 1.6, 1.9)
     crease *= unit(ellipse(wide, y, (16.0, (nose + mouth) * 0.5), (12.0, 12.5)))
     crease *= 0.62 * traits["smile-lines"] + 0.35 * np.clip(traits["smile"], 0.0, None)
-    fold += crease
-    darken(window(planes), unit(fold), (0.58, 0.45, 0.44))
+    darken(window(planes), unit(crease), (0.58, 0.45, 0.44))
 
 
 def paint_freckles(planes: Plane, view: View, traits: Traits) -> None:
     """Freckles over cheeks and nose, for those images that have any."""
-    window = view.windows["cheeks"]
-    for image in np.flatnonzero(traits["freckles"][:, 0, 0] > 0):
-        part, one = view.only(int(image)), traits.only(int(image))
-        x, y = window(part.x), window(part.y)
-        start = np.floor(one["freckle-pattern"] * 4093.0)
-        row, column = (y * 2.0 + start).astype(np.int32), (x * 2.0 + start * 7.0).astype(np.int32)
-        dots = speckle()[(row & (TILE - 1)) * TILE + (column & (TILE - 1))]
-        dots *= unit(ellipse(x, y, (0.0, 15.0), (36.0, 17.0)))
-        dots *= one["freckles"] * 0.9
-        darken(window(planes[:, image : image + 1]), unit(dots), (0.70, 0.50, 0.40))
+    has = np.flatnonzero(traits["freckles"] > 0)
+    if not len(has):
+        return
+    window, some = view.windows["freckles"], traits.only(has)
+    x, y = window(view.x)[has], window(view.y)[has]
+    start = np.floor(some["freckle-pattern"] * 4093.0)
+    row, column = (y * 2.0 + start).astype(np.int32), (x * 2.0 + start * 7.0).astype(np.int32)
+    dots = np.take(speckle(), (row & (TILE - 1)) * TILE + (column & (TILE - 1)), mode="clip")
+    dots *= unit(ellipse(x, y, (0.0, 15.0), (36.0, 17.0)))
+    dots *= some["freckles"] * 0.9
+    part = window(planes)[:, has]
+    darken(part, unit(dots), (0.70, 0.50, 0.40))
+    window(planes)[:, has] = part
 
 
 def paint_moles(planes: Plane, view: View, traits: Traits) -> None:
     """Up to two moles, each for those images whose person has it."""
-    window = view.windows["whole"]
     for name in ("mole-a", "mole-b"):
-        size = traits[f"{name}-size"]
-        for image in np.flatnonzero(size[:, 0, 0] > 0):
-            part, one = view.only(int(image)), traits.only(int(image))
-            radius = one[f"{name}-size"] + 0.7
-            spot = blob(window(part.x), window(part.y), (one[f"{name}-x"], one[f"{name}-y"]), (radius, radius))
-            darken(window(planes[:, image : image + 1]), spot, (0.34, 0.24, 0.22))
+        has = np.flatnonzero(traits[f"{name}-size"] > 0)
+        some = traits.only(has)
+        x, y, radius = some[f"{name}-x"], some[f"{name}-y"], some[f"{name}-size"] + 0.7
+        columns, rows = view.lens.pixels(traits[f"{name}-x"], traits[f"{name}-y"])
+        column, row = (np.clip(place[has], 6.0, SIZE - 7.0).astype(np.intp) for place in (columns, rows))
+        patch = (has[:, None, None], row + _AROUND[:, None], column + _AROUND)
+        spot = blob(view.x[patch], view.y[patch], (x, y), (radius, radius))
+        part = planes[:, *patch]
+        darken(part, spot, (0.34, 0.24, 0.22))
+        planes[:, *patch] = part

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -26,7 +26,7 @@ STRANDS = 4096
 TILE = 256
 GRAIN = 1 << 17
 
-Plane: TypeAlias = "npt.NDArray[np.float32]"
+Plane: TypeAlias = "npt.NDArray[np.floating[Any]]"
 """A field over pixels (B, H, W), one number per image (B, 1, 1), or colours (3, B, H, W) or (3, B, 1, 1)."""
 
 
@@ -50,11 +50,11 @@ class Traits:
         """Add `amount` (B, 1, 1) to one parameter."""
         self._values[:, self._index[name]] += amount[:, 0, 0]
 
-    def only(self, image: int) -> Traits:
-        """The parameters of one image, as a batch of one."""
+    def only(self, images: int | npt.NDArray[np.intp]) -> Traits:
+        """The parameters of one image, as a batch of one, or of several."""
         count = len(IDENTITY_PARAMETERS)
-        row = self._values[image : image + 1]
-        return Traits(row[:, :count], row[:, count:])
+        rows = self._values[np.atleast_1d(images)]
+        return Traits(rows[:, :count], rows[:, count:])
 
 
 _INDEX = {name: index for index, name in enumerate(IDENTITY_PARAMETERS + NUISANCE_PARAMETERS)}
@@ -154,6 +154,28 @@ def ramp(position: Plane, palette: Sequence[tuple[float, float, float]]) -> Plan
     return mixed
 
 
+def stretch(field: Plane) -> Plane:
+    """Double (B, 56, 56) to (B, 112, 112): every second pixel as it is, the others halfway between, the last ones beyond."""
+    count, side, _ = field.shape
+    halves = field * 0.5
+    wide = np.empty((count, side, 2 * side), dtype=np.float32)
+    wide[:, :, ::2] = field
+    np.add(halves[:, :, :-1], halves[:, :, 1:], out=wide[:, :, 1:-1:2])
+    wide[:, :, -1] = 3.0 * halves[:, :, -1] - halves[:, :, -2]
+    halves = wide * 0.5
+    full = np.empty((count, 2 * side, 2 * side), dtype=np.float32)
+    full[:, ::2] = wide
+    np.add(halves[:, :-1], halves[:, 1:], out=full[:, 1:-1:2])
+    full[:, -1] = 3.0 * halves[:, -1] - halves[:, -2]
+    return full
+
+
+def enrich(paint_: Plane, traits: Traits) -> Plane:
+    """Colours (3, B, 1, 1) as saturated as the picture's camera makes them."""
+    grey = (paint_[0] + paint_[1] + paint_[2]) * np.float32(1 / 3)
+    return paint_ + (paint_ - grey) * traits["saturation"]
+
+
 def _noise(shape: tuple[int, ...], stream: int) -> npt.NDArray[np.float64]:
     """Fixed uniform numbers in 0..1."""
     count = int(np.prod(shape))
@@ -182,12 +204,12 @@ def strands() -> Plane:
 
 @cache
 def mottle() -> Plane:
-    """(256, 256) periodic soft patches around 0, within -1..1: brush marks."""
+    """(256, 256) periodic soft patches of light around 1: brush marks."""
     total = np.zeros((TILE, TILE))
     for factor, weight in ((32, 0.5), (16, 0.3), (8, 0.2)):
         side = TILE // factor
         total += weight * _octave(_octave(_noise((side, side), 100 + factor), factor, 0), factor, 1)
-    return (total * 2 - 1).astype(np.float32)
+    return (0.9 + 0.2 * total).astype(np.float32)
 
 
 @cache

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo import blemishes, camera, eyes, hair, head, mouth, nose, occlusion, pose
-from facebench.demo.canvas import SIZE, Traits
+from facebench.demo import blemishes, camera, eyes, hair, head, light, mouth, nose, occlusion, pose
+from facebench.demo.canvas import SIZE, Traits, stretch
 from facebench.demo.nuisance import NUISANCE_PARAMETERS
 from facebench.demo.parameters import IDENTITY_PARAMETERS
+from facebench.demo.relief import Ground
 from facebench.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-BLOCK = 32
-"""Images painted at once: large enough to hide the cost of a call, small enough for the cache."""
+BLOCK = 16
+"""Images painted at once: large enough to hide the cost of a call, small enough for the cache and for the
+allocator to reuse its memory."""
 
 
 def draw(identity: npt.NDArray[np.float32], nuisance: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
@@ -49,24 +51,24 @@ def _draw_block(traits: Traits) -> npt.NDArray[np.uint8]:
     view = pose.look(traits)
     _grow_old(traits)
     skin = head.skin_colour(traits)
-    strands = hair.comb(view, traits)
-    out = head.outline(view, traits)
+    half = view.half()
+    half_out, half_hood = head.outline(half, traits), hair.hood(half, traits)
+    out, strands = stretch(half_out), hair.comb(view, traits, stretch(half_hood))
     planes = np.empty((3, len(traits), SIZE, SIZE), dtype=np.float32)
     cover = hair.paint_back_hair(planes, view, traits, strands, out)
-    np.maximum(cover, head.paint_head(planes, view, traits, out), out=cover)
-    head.paint_skin(planes, view, traits, out)
+    head.paint_head(planes, cover, view, traits, out)
     blemishes.paint_freckles(planes, view, traits)
     blemishes.paint_wrinkles(planes, view, traits)
     nose.paint_nose(planes, view, traits)
     hair.paint_beard(planes, view, traits, strands, out)
     blemishes.paint_moles(planes, view, traits)
     mouth.paint_mouth(planes, view, traits, skin)
-    eyes.paint_eyes(planes, view, traits, skin)
+    eyes.paint_eyes(planes, view, traits)
     eyes.paint_brows(planes, view, traits, strands.colour)
     covered = hair.paint_front_hair(planes, cover, view, traits, strands)
-    camera.illuminate(planes, head.relief(view, traits, out, strands.hood, covered), traits)
+    light.illuminate(planes, half, traits, Ground(half_out, half_hood, covered[:, ::2, ::2]))
     occlusion.occlude(planes, cover, view, traits, skin)
-    camera.background(planes, cover, view, traits)
+    light.background(planes, cover, traits)
     return camera.develop(planes, traits)
 
 

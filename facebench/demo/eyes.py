@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo.canvas import blob, colour, darken, line, paint, ramp, strands, unit
+from facebench.demo.canvas import blob, colour, darken, enrich, line, paint, ramp, strands, unit
 
 if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
     from facebench.demo.pose import View
 
-IRIS = ((52.0, 32.0, 22.0), (84.0, 54.0, 32.0), (112.0, 88.0, 50.0), (88.0, 108.0, 78.0), (112.0, 124.0, 128.0), (84.0, 122.0, 158.0))
+IRIS = (
+    (52.0, 32.0, 22.0),
+    (84.0, 54.0, 32.0),
+    (112.0, 88.0, 50.0),
+    (88.0, 108.0, 78.0),
+    (112.0, 124.0, 128.0),
+    (84.0, 122.0, 158.0),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +69,19 @@ def _lids(view: View, traits: Traits) -> _Lids:
     return _Lids(x, y, side, along, lower, ends)
 
 
-def paint_eyes(planes: Plane, view: View, traits: Traits, skin: Plane) -> None:
-    """Paint eyeballs, lids, lashes and creases."""
+def paint_eyes(planes: Plane, view: View, traits: Traits) -> None:
+    """Paint eyeballs, lids and lashes."""
     part = view.windows["eyes"](planes)
     lids = _lids(view, traits)
     above = lids.y - lids.upper
-    below = lids.lower - lids.y
-    inside = np.minimum(above, below)
+    inside = np.minimum(above, lids.lower - lids.y)
     inside *= 1.1
     inside += 0.45
     unit(inside)
-    paint(part, inside, colour(226.0, 217.0, 210.0))
-    corner = line(lids.x, -traits["eye-width"], 3.0)
-    corner *= inside
-    corner *= 0.45
-    paint(part, corner, colour(196.0, 128.0, 118.0))
+    paint(part, inside, colour(224.0, 214.0, 206.0))
     _paint_iris(part, lids, traits, inside)
-    shadow = line(above, 0.0, 2.8)
-    shadow *= inside
-    shadow *= 0.6
-    darken(part, shadow, (0.45, 0.40, 0.42))
-    _paint_lid_lines(part, lids, traits, skin, above)
-    _paint_lashes(part, lids, traits, above, below)
+    _shade_lids(part, lids, traits, above, inside)
+    _paint_lashes(part, lids, traits, above)
 
 
 def _paint_iris(part: Plane, lids: _Lids, traits: Traits, inside: Plane) -> None:
@@ -102,38 +100,41 @@ def _paint_iris(part: Plane, lids: _Lids, traits: Traits, inside: Plane) -> None
     shade *= 0.55
     shade += 0.45 + 0.035 * y
     hue = ramp(traits["iris-hue"], IRIS)
-    paint(part, disc, shade * hue)
     pupil = np.subtract(0.42 * size + 0.5, distance)
     unit(pupil)
-    pupil *= disc
-    paint(part, pupil, colour(14.0, 11.0, 11.0))
+    pupil *= -0.88
+    pupil += 1.0
+    shade *= pupil
+    paint(part, disc, shade * enrich(hue, traits))
     x *= lids.side
     x -= np.clip(traits["light-x"], -1.0, 1.0)
     y += 1.1
     glint = blob(x, y, (0.0, 0.0), (1.5, 1.5))
     glint *= inside
-    glint *= 0.9
-    paint(part, glint, colour(255.0, 252.0, 246.0))
+    glint *= 190.0
+    part += glint
 
 
-def _paint_lid_lines(part: Plane, lids: _Lids, traits: Traits, skin: Plane, above: Plane) -> None:
-    """The crease above the eye, the lid between, and the rim of the lower lid."""
+def _shade_lids(part: Plane, lids: _Lids, traits: Traits, above: Plane, inside: Plane) -> None:
+    """The shadow of the lid on the eyeball, the lid, its crease, and the rim of the lower lid."""
     crease = traits["lid-crease"]
-    lid = line(above, -0.5 * crease, 0.5 * crease + 0.8)
-    lid *= lids.ends
-    lid *= 0.25 + 0.45 * traits["make-up"]
-    paint(part, unit(lid), skin * colour(0.66, 0.54, 0.54))
+    dark = line(above, -0.5 * crease, 0.5 * crease + 0.8)
+    dark *= 0.22 + 0.4 * traits["make-up"]
     fold = line(above, -crease - 0.6, 1.25)
-    fold *= lids.ends
     fold *= traits["lid-fold"]
-    darken(part, fold, (0.46, 0.36, 0.35))
+    dark += fold
     rim = line(lids.y, lids.lower + 0.5, 1.0)
-    rim *= lids.ends
-    rim *= 0.34
-    darken(part, rim, (0.55, 0.40, 0.40))
+    rim *= 0.32
+    dark += rim
+    dark *= lids.ends
+    shadow = line(above, 0.0, 2.8)
+    shadow *= inside
+    shadow *= 0.6
+    dark += shadow
+    darken(part, unit(dark), (0.48, 0.38, 0.38))
 
 
-def _paint_lashes(part: Plane, lids: _Lids, traits: Traits, above: Plane, below: Plane) -> None:
+def _paint_lashes(part: Plane, lids: _Lids, traits: Traits, above: Plane) -> None:
     thick = lids.x * 0.09
     thick += traits["lashes"] + 0.75 + 0.5 * traits["make-up"]
     np.clip(thick, 0.7, 3.0, out=thick)
@@ -181,7 +182,7 @@ def paint_brows(planes: Plane, view: View, traits: Traits, hair: Plane) -> None:
     band *= unit(along)
     place = wide * 9.0
     place += y * 6.0
-    hairs = strands()[place.astype(np.int32) & 4095]
+    hairs = np.take(strands(), place.astype(np.int32), mode="wrap")
     hairs *= 0.55
     hairs += 0.55
     band *= hairs

@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo.canvas import STRANDS, blob, colour, paint, ramp, strands, unit
+from facebench.demo.canvas import blob, colour, enrich, paint, ramp, strands, unit
 
 if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
     from facebench.demo.pose import View
 
-HAIR = ((24.0, 20.0, 20.0), (46.0, 33.0, 27.0), (76.0, 52.0, 36.0), (112.0, 78.0, 50.0), (160.0, 120.0, 74.0), (204.0, 170.0, 118.0))
+HAIR = (
+    (24.0, 20.0, 20.0),
+    (46.0, 33.0, 27.0),
+    (76.0, 52.0, 36.0),
+    (112.0, 78.0, 50.0),
+    (160.0, 120.0, 74.0),
+    (204.0, 170.0, 118.0),
+)
+REACH, STEP = 72.0, 0.125
+PLACES = np.arange(-REACH, REACH, STEP, dtype=np.float32)[None, None, :]
+"""Sideways places at which the hairline is worked out."""
 BROADEST = -14.0
 """Row at which the hair is widest."""
 CROWN = -92.0
@@ -35,8 +45,8 @@ class Hair:
     hood: Plane
 
 
-def comb(view: View, traits: Traits) -> Hair:
-    """Lay the strands."""
+def comb(view: View, traits: Traits, outline: Plane) -> Hair:
+    """Lay the strands; `outline` is the field that `hood` gives."""
     grey = np.clip(traits["grey"], 0.0, 1.0)
     hue = ramp(traits["hair-colour"], HAIR) * (1.0 + traits["hair-redness"] * colour(0.38, -0.05, -0.30))
     hue = hue + (colour(168.0, 166.0, 164.0) - hue) * grey
@@ -50,11 +60,11 @@ def comb(view: View, traits: Traits) -> Hair:
     spread += turn
     spread /= drop
     spread *= 520.0
-    tex = strands()[spread.astype(np.int32) & (STRANDS - 1)]
-    return Hair(hue, tex, _hood(view, traits))
+    tex = np.take(strands(), spread.astype(np.int32), mode="wrap")
+    return Hair(enrich(hue, traits), tex, outline)
 
 
-def _hood(view: View, traits: Traits) -> Plane:
+def hood(view: View, traits: Traits) -> Plane:
     """How far out every pixel lies on the hair: 1 on its outline. A cap when short, hanging straight when long."""
     volume = traits["hair-volume"]
     across = view.x * (1.0 / (traits["head-width"] * (1.03 + 0.35 * volume)))
@@ -82,17 +92,16 @@ def paint_back_hair(planes: Plane, view: View, traits: Traits, hair: Hair, out: 
     unit(alpha)
     shade = hair.tex * traits["hair-streaks"]
     shade += 0.72 - 0.5 * traits["hair-streaks"]
-    near = np.subtract(1.7, out)
-    unit(near)
-    near *= 0.35
-    shade -= near * shade
+    near = out * 0.22
+    near += 0.50
+    shade *= near
     np.multiply(hair.colour, shade, out=planes)
     return alpha
 
 
 def paint_front_hair(planes: Plane, cover: Plane, view: View, traits: Traits, hair: Hair) -> Plane:
-    """Paint the hair above and beside the face and let `cover` grow; returns how fully it lies on the head (B, H, W)."""
-    hang = _hairline(view, traits)
+    """Paint the hair above and beside the face, let `cover` grow, and return how fully hair lies there (B, H, W)."""
+    hang = _look_up(_hairline(PLACES, traits), view.x)
     hang -= view.y
     fray = hair.tex - 0.5
     fray *= 5.0
@@ -104,33 +113,41 @@ def paint_front_hair(planes: Plane, cover: Plane, view: View, traits: Traits, ha
     edge -= hair.hood * 14.0
     alpha = np.minimum(hang, edge)
     unit(alpha)
-    glow = np.subtract(hair.hood, 0.6, out=edge)
-    np.abs(glow, out=glow)
-    glow *= -2.6
-    glow += 1.0
-    unit(glow)
-    glow *= 0.30
-    shade = hair.tex - 0.5
-    shade *= traits["hair-streaks"]
-    shade += 0.92
-    glow += 1.0
+    glow = np.subtract(1.2, hair.hood, out=edge)
+    glow *= hair.hood
+    glow *= 0.85
+    glow += 0.90
+    shade = hair.tex * traits["hair-streaks"]
+    shade += 0.92 - 0.5 * traits["hair-streaks"]
     shade *= glow
-    soft = np.clip(hang, 0.0, 3.0, out=hang)
-    soft *= 0.09
+    lift = np.clip(hang, 0.0, 3.0, out=hang)
+    lift *= 1.0 / 3.0
+    soft = lift * 0.27
     soft += 0.73
     shade *= soft
-    paint(planes, alpha, hair.colour * shade)
+    keep = np.subtract(1.0, alpha)
+    shade *= alpha
+    for channel, hue in zip(planes, hair.colour, strict=True):
+        channel *= keep
+        channel += shade * hue
     np.maximum(cover, alpha, out=cover)
-    soft -= 0.73
-    soft *= 1.0 / 0.27
-    soft *= alpha
-    return soft
+    lift *= alpha
+    return lift
 
 
-def _hairline(view: View, traits: Traits) -> Plane:
-    """The row (B, H, W) above which there is hair at each sideways place."""
-    share = np.abs(view.x)
-    share *= 1.0 / traits["head-width"]
+def _look_up(table: Plane, x: Plane) -> Plane:
+    """The entries of a table over `PLACES`, (B, 1, T), at sideways places (B, H, W)."""
+    place = x + REACH
+    place *= 1.0 / STEP
+    np.clip(place, 0.0, PLACES.shape[2] - 1.0, out=place)
+    index = place.astype(np.int32)
+    index += np.arange(len(table), dtype=np.int32)[:, None, None] * table.shape[2]
+    return np.take(table.ravel(), index, mode="clip")
+
+
+def _hairline(x: Plane, traits: Traits) -> Plane:
+    """The row above which there is hair, at sideways places (1, 1, T); (B, 1, T)."""
+    share = np.abs(x) * (1.0 / traits["head-width"])
     top = -traits["hairline"]
     square = share * share
     row = square * square
@@ -158,7 +175,7 @@ def _hairline(view: View, traits: Traits) -> Plane:
     curtain *= 110.0 * length
     row += curtain
     lie = traits["hair-parting"] + traits["hair-shift"]
-    fringe = view.x + lie
+    fringe = x + lie
     fringe *= 1.0 / 36.0
     fringe *= fringe
     np.subtract(1.0, fringe, out=fringe)
@@ -170,8 +187,18 @@ def _hairline(view: View, traits: Traits) -> Plane:
 
 def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plane) -> None:
     """Paint beard and moustache; the lips come later, on top."""
-    window = view.windows["beard"]
-    x, y, far = window(view.x), window(view.y), window(out)
+    has = np.flatnonzero((traits["beard"] > 0) | (traits["moustache"] > 0))
+    if not len(has):
+        return
+    window, some = view.windows["beard"], traits.only(has)
+    part = window(planes)[:, has]
+    alpha = _whiskers(window(view.x)[has], window(view.y)[has], window(out)[has], some)
+    paint(part, alpha, hair.colour[:, has] * 0.72)
+    window(planes)[:, has] = part
+
+
+def _whiskers(x: Plane, y: Plane, far: Plane, traits: Traits) -> Plane:
+    """Coverage (B, h, w) of beard and moustache."""
     wide = np.abs(x)
     extent = np.clip(traits["beard-extent"], 0.0, 1.0)
     edge = wide * -0.85
@@ -187,10 +214,10 @@ def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plan
     lip *= np.clip(traits["moustache"], 0.0, 1.0) * 2.2
     place = wide * 9.0
     place -= y * 4.0
-    hairs = strands()[place.astype(np.int32) & (STRANDS - 1)]
+    hairs = np.take(strands(), place.astype(np.int32), mode="wrap")
     hairs *= 0.6
     hairs += 0.55
     np.maximum(full, unit(lip), out=full)
     full *= hairs
     full *= 0.88
-    paint(window(planes), unit(full), hair.colour * 0.72)
+    return unit(full)

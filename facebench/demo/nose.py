@@ -16,12 +16,12 @@ ROOT = -9.0
 """Row at which the bridge begins."""
 
 
-def bent(view: View, traits: Traits) -> Plane:
-    """Sideways place in the nose window, counted from the nose's own line; (B, h, w).
+def bent(view: View, traits: Traits, name: str = "nose") -> Plane:
+    """Sideways place in a window around the nose, counted from the nose's own line; (B, h, w).
 
     The nose stands out more the further down, so it slides aside when the head turns; and it may be crooked.
     """
-    window = view.windows["nose"]
+    window = view.windows[name]
     along = _along(window(view.y), traits)
     along *= 0.8 * traits["nose-relief"] * view.lean + traits["nose-deviation"]
     return np.subtract(window(view.x), along, out=along)
@@ -65,25 +65,22 @@ def ridge(x: Plane, y: Plane, traits: Traits) -> Plane:
 
 
 def paint_nose(planes: Plane, view: View, traits: Traits) -> None:
-    """Paint blush, nostrils, wings and the shadow under the tip."""
-    window = view.windows["nose"]
-    x, y, part = bent(view, traits), window(view.y), window(planes)
+    """Paint nostrils, wings and the shadow under the tip."""
+    window = view.windows["nostrils"]
+    x, y, part = bent(view, traits, "nostrils"), window(view.y), window(planes)
     length, width, turn = traits["nose-length"], traits["nose-width"], traits["nose-turn"]
     wide = np.abs(x)
-    flush = blob(x, y, (0.0, length - 1.0), (width + 2.0, 8.0))
-    flush *= 0.8 * traits["blush"]
-    darken(part, flush, (1.0, 0.80, 0.77))
     base = length + 4.2 - 0.45 * turn
     shadow = blob(x, y, (0.0, base + 1.6), (width + 1.5, 3.6))
     shadow *= 0.42
     crease = blob(wide, y, (width + 0.4, length + 1.5), (1.8, 4.2))
     crease *= 0.5
     shadow += crease
-    darken(part, unit(shadow), (0.60, 0.46, 0.44))
     size = traits["nostrils"]
     hole = unit(ellipse(wide, y, (0.46 * width, base), (size * 1.35, 0.55 * size + 0.16 * turn + 0.35)) * 1.6)
-    hole *= 0.85
-    darken(part, hole, (0.34, 0.22, 0.20))
-    shine = blob(x, y, (-1.6 * np.clip(traits["light-x"], -1.0, 1.0) * -1.0, length - 1.8), (2.2, 2.0))
-    shine *= 0.5 * traits["shine"]
-    part += shine * 90.0
+    hole *= 1.5
+    shadow += hole
+    darken(part, shadow, (0.60, 0.46, 0.44))
+    shine = blob(x, y, (1.6 * np.clip(traits["light-x"], -1.0, 1.0), length - 1.8), (2.2, 2.0))
+    shine *= 45.0 * traits["shine"]
+    part += shine

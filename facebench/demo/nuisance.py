@@ -52,18 +52,18 @@ NUISANCE_TABLE: tuple[Parameter, ...] = (
     Parameter("occlusion-hue", 0.0, 1.0, 1, "which colour it has"),
     Parameter("glasses", 0.0, 1.0, 1, "below the probability of spectacles there are some"),
     Parameter("glasses-shape", 0.0, 1.0, 1, "round to wide"),
-    Parameter("blur", 0.0, 1.0, 1, "below a third the picture is sharp"),
+    Parameter("blur", 0.0, 1.0, 1, "below a half the picture is sharp"),
     Parameter("noise", 0.0, 1.0, 1, "strength of the sensor noise"),
     Parameter("noise-place", 0.0, 1.0, 1, "which noise"),
     Parameter("low-resolution", 0.0, 1.0, 1, "below the probability of a coarse picture it is one"),
     Parameter("coarseness", 0.0, 1.0, 1, "where in the range of resolutions"),
     Parameter("ground-tone", 20.0, 225.0, 1, "brightness of the background"),
-    Parameter("ground-red", -45.0, 45.0, 2, "colour of the background"),
-    Parameter("ground-blue", -50.0, 50.0, 2, "colour of the background"),
+    Parameter("ground-red", -0.4, 0.4, 2, "colour of the background"),
+    Parameter("ground-blue", -0.45, 0.45, 2, "colour of the background"),
     Parameter("ground-slope-x", -1.0, 1.0, 1, "gradient of the background"),
     Parameter("ground-slope-y", -1.0, 1.0, 1, "gradient of the background"),
     Parameter("ground-spot", -1.0, 1.0, 1, "a darker or brighter spot in the background"),
-    Parameter("ground-spot-x", 0.0, 112.0, 1, "where that spot is"),
+    Parameter("ground-spot-x", -56.0, 56.0, 1, "where that spot is"),
     Parameter("mottle-place", 0.0, 1.0, 1, "which brush marks"),
 )
 
@@ -95,7 +95,7 @@ class Nuisance:
         misalignment: Shift, size and tilt that the alignment got wrong.
         occlusion: Probability of sunglasses, a mask, a hand or a block.
         glasses: Probability of spectacles.
-        blur: Strength of defocus; a third of the images stay sharp.
+        blur: Strength of defocus; half of the images stay sharp.
         noise: Strength of sensor noise.
         low_resolution: Probability that an image was taken at few pixels.
         resolution: Range of its side in pixels when it was, 6 to 112.
@@ -194,7 +194,7 @@ def _resolve(column: dict[str, npt.NDArray[np.float32]], nuisance: Nuisance) -> 
         column["occlusion"] < nuisance.occlusion, np.floor(column["occlusion-kind"]), np.float32(-1)
     )
     column["glasses"][...] = (column["glasses"] < nuisance.glasses) & (column["occlusion-kind"] != 0)
-    column["blur"][...] = np.clip(column["blur"] * 1.5 - 0.5, 0, 1) * np.float32(nuisance.blur)
+    column["blur"][...] = np.clip(column["blur"] * 2.0 - 1.0, 0, 1) * np.float32(nuisance.blur)
     low, high = nuisance.resolution
     side = np.rint(low + (high - low) * column["coarseness"])
     column["coarseness"][...] = np.where(column["low-resolution"] < nuisance.low_resolution, side, np.float32(112))

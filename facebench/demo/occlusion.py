@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo.camera import light_colour
 from facebench.demo.canvas import SIZE, Window, blob, colour, paint, ramp, unit
+from facebench.demo.light import light_colour
 
 if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
     from facebench.demo.pose import View
 
-CLOTH = ((236.0, 238.0, 240.0), (150.0, 190.0, 214.0), (46.0, 48.0, 54.0), (176.0, 96.0, 92.0), (98.0, 128.0, 104.0), (218.0, 196.0, 150.0))
+CLOTH = (
+    (236.0, 238.0, 240.0),
+    (150.0, 190.0, 214.0),
+    (46.0, 48.0, 54.0),
+    (176.0, 96.0, 92.0),
+    (98.0, 128.0, 104.0),
+    (218.0, 196.0, 150.0),
+)
 SUNGLASSES, MASK, HAND, BLOCK = range(4)
 
 
@@ -57,7 +64,9 @@ def _glasses(planes: Plane, view: View, traits: Traits, light: Plane, *, dark: b
     np.clip(across, 0.0, None, out=across)
     np.clip(down, 0.0, None, out=down)
     distance = np.sqrt(across * across + down * down) - round_
-    hue = ramp(traits["occlusion-hue"], ((26.0, 24.0, 26.0), (92.0, 58.0, 36.0), (128.0, 126.0, 130.0), (60.0, 40.0, 44.0)))
+    hue = ramp(
+        traits["occlusion-hue"], ((26.0, 24.0, 26.0), (92.0, 58.0, 36.0), (128.0, 126.0, 130.0), (60.0, 40.0, 44.0))
+    )
     hue *= light
     if dark:
         shade = 0.86 + 0.012 * y

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo.canvas import SIZE, WHOLE, Window
+from facebench.demo.canvas import SIZE, WHOLE, Window, stretch
 
 if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
@@ -36,11 +36,17 @@ MARGIN = 2
 
 BOXES: dict[str, tuple[float, float, float, float]] = {
     "eyes": (-33.0, 33.0, -14.0, 13.0),
-    "brows": (-37.0, 37.0, -31.0, -3.0),
+    "brows": (-34.0, 34.0, -28.0, -2.0),
+    "ridge": (-37.0, 37.0, -19.0, -1.0),
     "nose": (-22.0, 22.0, -16.0, 38.0),
-    "mouth": (-27.0, 27.0, 22.0, 66.0),
-    "cheeks": (-44.0, 44.0, -6.0, 48.0),
-    "forehead": (-44.0, 44.0, -50.0, -10.0),
+    "nostrils": (-16.0, 16.0, 12.0, 36.0),
+    "mouth": (-23.0, 23.0, 26.0, 63.0),
+    "chin": (-27.0, 27.0, 24.0, 68.0),
+    "cheeks": (-41.0, 41.0, 0.0, 51.0),
+    "freckles": (-37.0, 37.0, -3.0, 33.0),
+    "folds": (-29.0, 29.0, 14.0, 47.0),
+    "temples": (-42.0, 42.0, -8.0, 11.0),
+    "forehead": (-31.0, 31.0, -38.0, -10.0),
     "ears": (-80.0, 80.0, -17.0, 27.0),
     "beard": (-50.0, 50.0, -2.0, 70.0),
     "neck": (-80.0, 80.0, 30.0, 90.0),
@@ -54,28 +60,6 @@ _CORNERS = np.array(
     ],
     dtype=np.float32,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """How a batch of faces is seen.
-
-    Attributes:
-        x: (B, 112, 112) sideways place on the face under each pixel.
-        y: (B, 112, 112) its downward place.
-        lean: (B, 1, 1) tangent of the turn: a place that stands out by one pixel slides by this much in x.
-        windows: For each feature the pixels that hold it in every image of the batch.
-    """
-
-    x: Plane
-    y: Plane
-    lean: Plane
-    windows: dict[str, Window]
-
-    def only(self, image: int) -> View:
-        """The same view of one image, as a batch of one; windows stay those of the batch."""
-        one = slice(image, image + 1)
-        return View(self.x[one], self.y[one], self.lean[one], self.windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +83,7 @@ class _Turn:
         return np.where(positive, -near, np.float32(-self.radius)), np.where(positive, np.float32(self.radius), near)
 
     def place(self, seen: Plane) -> Plane:
-        """The place on the cylinder at a position after the turn, running on steeply past its rim; overwrites `seen`."""
+        """The place on the cylinder at a position after the turn, running on steeply past its rim; reuses `seen`."""
         low, high = self.rims()
         within = np.clip(seen, low, high)
         seen -= within
@@ -124,6 +108,68 @@ class _Turn:
         return np.where(place > last, high + (place - last) / STEEP, turned)
 
 
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """Turn, nod and similarity transform of a batch; all arrays (B, 1, 1)."""
+
+    yaw: _Turn
+    pitch: _Turn
+    scale: Plane
+    sin_roll: Plane
+    cos_roll: Plane
+    start_u: Plane
+    start_v: Plane
+
+    def pixels(self, x: Plane, y: Plane) -> tuple[Plane, Plane]:
+        """Column and row of places on the face."""
+        u, v = self.yaw.seen(x) - self.start_u, self.pitch.seen(y - MIDDLE) - self.start_v
+        column = (self.cos_roll * u - self.sin_roll * v) * self.scale + PIVOT
+        return column, (self.sin_roll * u + self.cos_roll * v) * self.scale + PIVOT
+
+    def places(self) -> tuple[Plane, Plane]:
+        """The place on the face under every second pixel of the crop; x and y of shape (B, 56, 56)."""
+        along, aside = self.cos_roll / self.scale, self.sin_roll / self.scale
+        steps = np.arange(0, SIZE, 2, dtype=np.float32) - np.float32(PIVOT)
+        columns, rows = steps[None, None, :], steps[None, :, None]
+        x = self.yaw.place((along * columns + self.start_u) + aside * rows)
+        y = self.pitch.place((along * rows + self.start_v) - aside * columns)
+        y += MIDDLE
+        return x, y
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a batch of faces is seen.
+
+    Attributes:
+        x: (B, 112, 112) sideways place on the face under each pixel.
+        y: (B, 112, 112) its downward place.
+        lean: (B, 1, 1) tangent of the turn: a place that stands out by one pixel slides by this much in x.
+        windows: For each feature the pixels that hold it in every image of the batch.
+        lens: The way from places on the face to pixels, of the whole batch.
+    """
+
+    x: Plane
+    y: Plane
+    lean: Plane
+    windows: dict[str, Window]
+    lens: Lens
+
+    def half(self) -> View:
+        """Every second pixel of this view."""
+        x, y = (np.ascontiguousarray(field[:, ::2, ::2]) for field in (self.x, self.y))
+        windows = {
+            name: Window(*(slice(part.start // 2, (part.stop + 1) // 2) for part in (window.rows, window.columns)))
+            for name, window in self.windows.items()
+        }
+        return View(x, y, self.lean, windows, self.lens)
+
+    def only(self, image: int) -> View:
+        """The same view of one image, as a batch of one; windows and lens stay those of the batch."""
+        one = slice(image, image + 1)
+        return View(self.x[one], self.y[one], self.lean[one], self.windows, self.lens)
+
+
 def sine(angle: Plane) -> Plane:
     """The sine by its series, within 2e-6 up to one radian, from exact operations only."""
     square = angle * angle
@@ -137,19 +183,12 @@ def look(traits: Traits) -> View:
     scale = scale * (1.0 + traits["zoom"])
     sin_roll = sine(traits["roll"])
     cos_roll = np.sqrt(1.0 - sin_roll * sin_roll)
-    along, aside = cos_roll / scale, sin_roll / scale
     start_u = (PIVOT - left - traits["shift-x"]) / scale
     start_v = (PIVOT - top - traits["shift-y"]) / scale
-    steps = np.arange(SIZE, dtype=np.float32) - np.float32(PIVOT)
-    columns, rows = steps[None, None, :], steps[None, :, None]
-    x = yaw.place((along * columns + start_u) + aside * rows)
-    y = pitch.place((along * rows + start_v) - aside * columns)
-    y += MIDDLE
-    du = yaw.seen(_CORNERS[None, :, :, 0]) - start_u
-    dv = pitch.seen(_CORNERS[None, :, :, 1] - MIDDLE) - start_v
-    column = (cos_roll * du - sin_roll * dv) * scale + PIVOT
-    row = (sin_roll * du + cos_roll * dv) * scale + PIVOT
-    return View(x, y, yaw.sine / yaw.cosine, _windows(column, row))
+    lens = Lens(yaw, pitch, scale, sin_roll, cos_roll, start_u, start_v)
+    column, row = lens.pixels(_CORNERS[None, :, :, 0], _CORNERS[None, :, :, 1])
+    x, y = lens.places()
+    return View(stretch(x), stretch(y), yaw.sine / yaw.cosine, _windows(column, row), lens)
 
 
 def _fit(traits: Traits, yaw: _Turn, pitch: _Turn) -> tuple[Plane, Plane, Plane]:

@@ -98,15 +98,17 @@ def check_protocol(spec: ProtocolSpec, *, ranks: bool = True, seed: int = 0) -> 
     protocol: EvalProtocol = spec.build(spec.options())
     faces = protocol.faces(None)
     check_dataset(faces)
-    perfect = _evaluated(who, protocol, _codes(faces, random), faces, seed)
+    perfect = _evaluated(who, protocol, _embeddings(faces, _codes(faces, random)), faces, seed)
     noise = random.normal(size=(len(faces), 64)).astype(np.float32)
     chance = _evaluated(who, protocol, _embeddings(faces, noise), faces, seed)
     repeated = _evaluated(who, protocol, _embeddings(faces, noise), faces, seed)
     require(repeated.metrics == chance.metrics, f"{who}: the same embeddings and seed gave other metrics")
+    codes = _codes(faces, random)
+    middling = codes + (random.normal(size=codes.shape) / math.sqrt(codes.shape[1])).astype(np.float32)
     order = random.permutation(len(faces))
-    shuffled = _embeddings(faces, noise, order, extra=True)
-    moved = _evaluated(who, protocol, shuffled, faces, seed)
-    for one, two in zip(chance.metrics, moved.metrics, strict=False):
+    straight = _evaluated(who, protocol, _embeddings(faces, middling), faces, seed)
+    moved = _evaluated(who, protocol, _embeddings(faces, middling, order, extra=True), faces, seed)
+    for one, two in zip(straight.metrics, moved.metrics, strict=True):
         same = one.value == two.value or math.isclose(one.value or 0.0, two.value or 0.0, rel_tol=1e-6, abs_tol=1e-9)
         require(same, f"{who}: {one.name} is {one.value}, but {two.value} with the rows in another order")
     for evaluation in (perfect, chance):
@@ -142,7 +144,7 @@ def check_report(spec: ReportSpec, out: Path) -> None:
             require(file.is_file() and folder in file.parents, f"{who}: {file} is not a file below {folder}")
 
 
-def _codes(faces: FaceDataset, random: np.random.Generator) -> Embeddings:
+def _codes(faces: FaceDataset, random: np.random.Generator) -> npt.NDArray[np.float32]:
     """One direction per identity, and one for each face of nobody known."""
     labels = np.array(faces.labels)
     unknown = labels < 0
@@ -150,7 +152,7 @@ def _codes(faces: FaceDataset, random: np.random.Generator) -> Embeddings:
     _, place = np.unique(labels, return_inverse=True)
     count = int(place.max()) + 1
     codes = np.eye(count, dtype=np.float32) if count <= 4096 else random.normal(size=(count, 4096)).astype(np.float32)
-    return _embeddings(faces, codes[place])
+    return codes[place]
 
 
 def _embeddings(

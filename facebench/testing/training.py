@@ -100,11 +100,12 @@ def check_loss(spec: LossSpec, *, confidence: int = 0) -> None:
             taught = tensor.grad is not None and bool(tensor.grad.isfinite().all()) and bool(tensor.grad.any())
             require(taught, f"{who}: no finite gradient reaches {name}")
         again = value(twin, vectors).total
-        require(torch.equal(again, output.total), f"{who}: the same seed gave {float(output.total.detach())} and {float(again.detach())}")
+        values = float(output.total.detach()), float(again.detach())
+        require(values[0] == values[1], f"{who}: the same seed gave {values[0]} and {values[1]}")
         _check_stored(loss, who)
         other.load_state_dict(copy.deepcopy(loss.state_dict()))
-        values = [float(value(one, vectors).total.detach()) for one in (loss, other)]
-        require(values[0] == values[1], f"{who}: its state, loaded again, gives {values[1]} instead of {values[0]}")
+        kept, back = (float(value(one, vectors).total.detach()) for one in (loss, other))
+        require(kept == back, f"{who}: its state, loaded again, gives {back} instead of {kept}")
         value(loss, vectors.bfloat16())
 
 

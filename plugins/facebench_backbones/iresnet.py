@@ -1,9 +1,9 @@
 """IResNet: the residual networks that face recognition is compared with.
 
-The blocks follow Han et al., "Deep Pyramidal Residual Networks" (CVPR 2017) and Deng et al., "ArcFace" (CVPR 2019): batch
-normalisation before the first convolution, no activation after the sum, and a stem that does not shrink the image,
-since a 112x112 face has no pixels to spare. The layers and their names agree with insightface's ``arcface_torch``, so
-its published ``backbone.pth`` files load with ``load_state_dict``.
+The blocks follow Han et al., "Deep Pyramidal Residual Networks" (CVPR 2017) and Deng et al., "ArcFace" (CVPR 2019):
+batch normalisation before the first convolution, no activation after the sum, and a stem that does not shrink the
+image, since a 112x112 face has no pixels to spare. The layers and their names agree with insightface's
+``arcface_torch``, so its published ``backbone.pth`` files load with ``load_state_dict``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WIDTHS = (64, 128, 256, 512)
 
 
 class ResidualBlock(nn.Module):
-    """BN, 3x3 convolution, BN, PReLU, 3x3 convolution, BN, plus the shortcut; (N, inputs, H, W) to (N, outputs, H/s, W/s).
+    """BN, 3x3 convolution, BN, PReLU, 3x3 convolution, BN, plus the shortcut.
 
     Args:
         inputs: Channels that come in.
@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Transforms maps and adds the shortcut."""
+        """Transforms (N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
         shortcut = maps if self.downsample is None else self.downsample(maps)
         inner = self.prelu(self.bn2(self.conv1(self.bn1(maps))))
         summed: Tensor = self.bn3(self.conv2(inner)) + shortcut

@@ -1,7 +1,7 @@
 """What every network of this package promises, written once.
 
 The families differ only in their layers. Checking the input, leaving half precision before the embedding is made, and
-handing the result over as ``Features`` is the same for all, so a family writes ``_body`` and ``_head`` and nothing else.
+handing the result over as ``Features`` is the same for all; a family writes ``_body`` and ``_head`` and nothing else.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ _RESIDUAL = (
 _MOBILE = ('Chen et al., "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification", CCBR 2018',)
 _TRANSFORMER = (
     'Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale", ICLR 2021',
-    'An et al., "Killing Two Birds with One Stone: Efficient and Robust Training of Face Recognition CNNs by Partial FC", '
-    "CVPR 2022",
+    'An et al., "Killing Two Birds with One Stone: Efficient and Robust Training of Face Recognition CNNs by '
+    'Partial FC", CVPR 2022',
 )
 
 

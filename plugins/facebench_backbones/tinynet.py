@@ -1,8 +1,8 @@
 """TinyNet: a network that learns something on two processor cores in two minutes.
 
-It serves the built-in demo, smoke tests and first experiments with a new loss; nobody should report its accuracy. It keeps
-what matters in the large networks (residual blocks, a fully connected layer on all 7x7 places, normalised vectors) and
-spends its few operations, 11 million multiply-adds per face, where they teach most. It is not a published network.
+It serves the built-in demo, smoke tests and first experiments with a new loss; nobody should report its accuracy. It
+keeps what matters in the large networks (residual blocks, a fully connected layer on all 7x7 places, a final batch
+normalisation) and spends its few operations where they teach most. It is not a published network.
 """
 
 from __future__ import annotations

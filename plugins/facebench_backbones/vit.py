@@ -1,9 +1,9 @@
 """Vision transformers for faces: the largest networks with published numbers.
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words" (ICLR 2021), in the form that An et al., "Killing Two Birds with One
-Stone" (CVPR 2022) trained: 9x9 patches, so 12x12 tokens of a 112x112 face (the last four rows and columns are not seen),
-no class token, ReLU6, and a head on all tokens together. Layers and names agree with insightface's ``arcface_torch``,
-so its published ``backbone.pth`` files load with ``load_state_dict``.
+Stone" (CVPR 2022) trained: 9x9 patches, so 12x12 tokens of a 112x112 face (the last four rows and columns are not
+seen), no class token, ReLU6, and a head on all tokens together. Layers and names agree with insightface's
+``arcface_torch``, so its published ``backbone.pth`` files load with ``load_state_dict``.
 """
 
 from __future__ import annotations

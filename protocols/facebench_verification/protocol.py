@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from facebench import Evaluation, MetricError
-from facebench.datasets import open_images, open_pack
+from facebench.datasets import PackImages, open_images
 from facebench_verification.curves import histogram, roc
 from facebench_verification.demo import demo_faces, demo_pairs
 from facebench_verification.faces import PairFaces
@@ -64,8 +64,8 @@ class Verification:
         chosen = self._options
         found = look(self._place, root, pairs=chosen.pairs, images=chosen.images, need_images=images)
         if found.pack is not None:
-            pack = open_pack(found.pack)
-            return PairFaces(self._place.name, pairs_of_pack(pack, pack.same), pack, listed_in=found.pack)
+            pack = PackImages(found.pack)
+            return PairFaces(self._place.name, pairs_of_pack(pack), pack, listed_in=found.pack)
         if found.pairs is None:
             raise RuntimeError("look() found neither a pack nor a list and did not say so")
         source = open_images(found.images) if found.images is not None else None

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench import DataError, DatasetMissing
+from facebench import DatasetMissing
 from facebench_verification.pairs import Pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from facebench import FaceDataset
+    from facebench.datasets import PackImages
 
 _PACKS = (".bin", ".bin.xz", ".xz")
 
@@ -125,20 +125,19 @@ def _first(candidates: Iterable[Path]) -> Path | None:
     return next((path for path in candidates if path.exists()), None)
 
 
-def pairs_of_pack(pack: FaceDataset, same: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Pairs:
+def pairs_of_pack(pack: PackImages) -> Pairs:
     """Pairs of an opened pack: picture 2i with picture 2i + 1. Who is shown, a pack does not say.
 
-    Raises:
-        DataError: When there are not two pictures for each label.
+    Packs repeat a picture for every pair that it is in; equal files become one face, under the key of the first, and
+    are embedded once.
     """
-    keys = np.asarray(pack.keys, dtype=np.str_)
-    if len(keys) != 2 * len(same):
-        raise DataError(f"{pack.name}: {len(keys)} pictures for {len(same)} pairs; expected twice as many")
+    first_of: dict[bytes, str] = {}
+    keys = np.array([first_of.setdefault(pack.encoded(row), key) for row, key in enumerate(pack.keys)], dtype=np.str_)
     return Pairs(
         first=keys[0::2],
         second=keys[1::2],
-        same=np.asarray(same, dtype=np.bool_),
+        same=pack.same,
         subjects=None,
         folds=None,
-        lines=np.arange(1, len(same) + 1),
+        lines=np.arange(1, len(pack.same) + 1),
     )

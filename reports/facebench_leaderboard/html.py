@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from facebench.figures import as_svg
 from facebench.store import write_text
@@ -52,7 +53,7 @@ class HtmlRenderer:
         found = tables(results, self.metrics)
         page = _template().render(
             title=numbers.words(self.title),
-            style=_packaged("leaderboard.css"),
+            style=Markup(_packaged("leaderboard.css")),  # ours, and a style sheet knows no escapes
             tables=[(table, [(overlay, _picture(overlay)) for overlay in table.overlays]) for table in found],
             explanations=EXPLANATIONS,
             count=len(results),

@@ -109,7 +109,7 @@ def _cell(cell: Cell) -> str:
     if cell.note is not None:
         return f"{cell.text} (note {cell.note})"
     text = f"**{cell.text}**" if cell.best else cell.text
-    return " ".join(part for part in (text, cell.spread, escaped(cell.interval)) if part)
+    return " ".join(part for part in (text, cell.spread, cell.interval) if part)
 
 
 def _provenance(rows: Sequence[Row]) -> str:

@@ -47,8 +47,8 @@ def _needed(gap: float) -> int:
 
 
 def decimals_of(name: str) -> int:
-    """Decimals of a metric in percent: accuracies of good methods differ in the third."""
-    return 3 if name.startswith("accuracy") else 2
+    """Decimals of a metric in percent: accuracies and areas of good methods differ in the third."""
+    return 3 if name.startswith(("accuracy", "auc")) else 2
 
 
 def as_ranked(value: float, unit: str, *, decimals: int) -> float:

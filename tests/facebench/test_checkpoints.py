@@ -46,7 +46,7 @@ def test_a_checkpoint_comes_back_whole(stored):
 
 
 def test_the_memory_layout_of_the_network_does_not_matter(stored, tmp_path):
-    backbone, checkpoint = stored
+    _, checkpoint = stored
     moved = network(1).to(memory_format=torch.channels_last)
     again = save_checkpoint(tmp_path / "again", moved, recipe=RECIPE, preprocess=PREPROCESS)
     assert again.sha256 == checkpoint.sha256

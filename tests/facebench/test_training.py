@@ -165,7 +165,7 @@ from pathlib import Path
 from facebench.schedules import TrainerOptions
 from facebench.testing import toy_faces, toy_job
 from facebench.training import ClassifierTrainer
-options = TrainerOptions(epochs=12, batch_size=8, learning_rate=0.05, workers=2, save_seconds=0.0)
+options = TrainerOptions(epochs=6, batch_size=8, learning_rate=0.05, workers=2, save_seconds=0.0)
 job = toy_job(Path(sys.argv[1]), options=options, dataset=toy_faces(per_class=10))
 print("ready", flush=True)
 print(ClassifierTrainer(options).fit(job).sha256, flush=True)
@@ -174,7 +174,9 @@ print(ClassifierTrainer(options).fit(job).sha256, flush=True)
 
 def start(folder):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(folder)], stdout=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
@@ -185,10 +187,10 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
     seconds = time.monotonic() - began
     assert whole.returncode == 0 and len(expected) == 65
     moments, kills = random.Random(5), 0
-    for _ in range(4):
+    for _ in range(3):
         process = start(tmp_path / "parts")
         assert process.stdout.readline() == "ready\n"
-        time.sleep(moments.uniform(0.05, 0.3) * seconds)
+        time.sleep(moments.uniform(0.1, 0.4) * seconds)
         process.kill()
         process.communicate()
         kills += process.returncode != 0
@@ -349,7 +351,7 @@ def test_bfloat16_reaches_the_network_and_not_the_loss(tmp_path):
 @pytest.mark.parametrize("clip", [0.0, 1e-3])
 def test_the_networks_gradient_is_clipped_and_the_centres_are_not(tmp_path, clip):
     before = toy_job(tmp_path, options=None)
-    weights = {name: value.clone() for name, value in before.backbone.named_parameters()}
+    weights = {name: value.detach().clone() for name, value in before.backbone.named_parameters()}
     centres = before.loss.centres.detach().clone()
     losses = []
 
@@ -360,7 +362,10 @@ def test_the_networks_gradient_is_clipped_and_the_centres_are_not(tmp_path, clip
     rate = {"learning_rate": 1.0, "schedule": "constant", "momentum": 0.0, "weight_decay": 0.0}
     options = {"epochs": 1, "batch_size": 32, "clip_gradient": clip}
     _, backbone, told = fit(tmp_path, loss=loss, **rate, **options)
-    moved = sum(float((value - weights[name]).square().sum()) for name, value in backbone.named_parameters()) ** 0.5
+    moved = (
+        sum(float((value.detach() - weights[name]).square().sum()) for name, value in backbone.named_parameters())
+        ** 0.5
+    )
     norm = told[0][1]["gradient_norm"]
     assert norm > 0.01 and moved == pytest.approx(clip or norm, rel=1e-2)
     assert float((losses[0].centres.detach() - centres).norm()) > 0.01

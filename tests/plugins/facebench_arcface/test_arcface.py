@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from facebench_arcface import plugin
-from facebench_arcface.loss import ArcFaceLoss
 
 from facebench.config import build_options
 from facebench.contracts import Batch, Features
 from facebench.errors import FacebenchError
 from facebench.testing import check_loss, check_trainer
+from facebench_arcface import plugin
+from facebench_arcface.loss import ArcFaceLoss
 
 CASES = json.loads((Path(__file__).parents[2] / "golden" / "losses.json").read_text())["cases"]
 

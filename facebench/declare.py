@@ -11,11 +11,12 @@ and receives a frozen instance whose values were checked.
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
+from dataclasses import MISSING, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform, get_args
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic.fields import FieldInfo
 
 if TYPE_CHECKING:
@@ -39,13 +40,24 @@ def option(*, default: T, help: str, **limits: float) -> T:
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 def options(cls: type[T]) -> type[T]:
     """Turns a class of annotated ``option`` fields into a frozen, checked record that refuses unknown keys."""
-    make = pydantic_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", validate_default=True))
-    return make(cls)  # type: ignore[return-value]
+    # Neither infinity nor NaN: options are stored as TOML and hashed as JSON, and no option means either.
+    config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+    return pydantic_dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
 
 
 @options
 class NoOptions:
     """The options of an offer that has none."""
+
+
+def unusable(cls: object) -> str:
+    """Why something cannot serve as a class of options, or an empty string."""
+    if not isinstance(cls, type) or not is_pydantic_dataclass(cls) or cls.__pydantic_config__.get("extra") != "forbid":
+        return "are not a class made by facebench.options"
+    for field in fields(cls):
+        if field.default is MISSING and field.default_factory is MISSING:
+            return f"give {field.name!r} no default"
+    return ""
 
 
 def described(cls: type[Any]) -> Iterator[tuple[str, str, Any, str]]:
@@ -57,6 +69,13 @@ def described(cls: type[Any]) -> Iterator[tuple[str, str, Any, str]]:
         if isinstance(info, FieldInfo):
             default, text = info.default, info.description or ""
         else:
-            default, text = info, ""
-        kind = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
-        yield field.name, kind, default, text
+            default, text = field.default_factory() if field.default_factory is not MISSING else info, ""
+        yield field.name, _in_words(field.type), default, text
+
+
+def _in_words(kind: Any) -> str:
+    """A type as its author wrote it, whether or not annotations are kept as strings there."""
+    if isinstance(kind, str):
+        return kind
+    plain = isinstance(kind, type) and not get_args(kind)
+    return kind.__name__ if plain else str(kind).replace("typing.", "")

@@ -180,7 +180,6 @@ def _folder(root: Path, plan: Plan, name: str, *, fresh: bool) -> Iterator[RunFo
 
 
 def _epoch_ended(host: Host, info: RunInfo, epoch: int, values: Mapping[str, float]) -> None:
-    log.info("epoch %d: %s", epoch, ", ".join(f"{name} {value:.5g}" for name, value in values.items()))
     host.tell("facebench_epoch_ended", run=info, epoch=epoch, values=values)
 
 

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+import pkgutil
+import subprocess
+import sys
+from typing import Literal
+
+import pytest
+from pydantic import ValidationError
+
+import facebench
+from facebench.config import build_options
+from facebench.declare import NoOptions, described, option, options, unusable
+from facebench.errors import ConfigError
+
+
+@options
+class Sample:
+    """One of each."""
+
+    margin: float = option(default=0.5, help="an angle, radians", ge=0, le=3)
+    rate: float = option(default=0.1, help="a rate", gt=0)
+    kind: Literal["hard", "easy"] = option(default="hard", help="which way")
+    marks: tuple[float, ...] = option(default=(0.5,), help="where", min_length=1, max_length=3)
+    limits: dict[str, int] = option(default={}, help="by name")
+    label: str | None = None
+
+
+def test_defaults_hold_without_a_word_from_the_user():
+    assert Sample() == Sample(margin=0.5, rate=0.1, kind="hard", marks=(0.5,), limits={}, label=None)
+
+
+def test_defaults_are_not_shared_between_instances():
+    Sample().limits["a"] = 1
+    assert Sample().limits == {}
+
+
+def test_options_are_frozen_and_take_keywords_only():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Sample().margin = 1.0
+    with pytest.raises((TypeError, ValidationError)):
+        Sample(0.5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"margin": -0.1},
+        {"margin": 3.1},
+        {"margin": "wide"},
+        {"margin": None},
+        {"rate": 0},
+        {"kind": "soft"},
+        {"marks": ()},
+        {"marks": (1, 2, 3, 4)},
+        {"limits": {"a": "many"}},
+        {"label": 3},
+        {"margins": 0.5},
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(values):
+    with pytest.raises(ConfigError, match=rf"section\.{next(iter(values))}|'section' '{next(iter(values))}'"):
+        build_options(Sample, values, "section")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan", "inf"])
+@pytest.mark.parametrize("name", ["margin", "rate"])
+def test_no_option_is_infinite_or_nan(name, value):
+    with pytest.raises(ConfigError, match=f"loss.{name}"):
+        build_options(Sample, {name: value}, "loss")
+
+
+def test_numbers_may_come_as_strings_as_they_do_from_the_environment():
+    assert build_options(Sample, {"margin": "0.25"}, "loss").margin == 0.25
+
+
+def test_a_default_outside_its_own_limits_is_found():
+    @options
+    class Wrong:
+        margin: float = option(default=5.0, help="too large", le=1)
+
+    with pytest.raises(ConfigError, match=r"loss\.margin = 5\.0: input should be less than or equal to 1"):
+        build_options(Wrong, {}, "loss")
+
+
+def test_described_tells_what_info_shows():
+    assert list(described(Sample)) == [
+        ("margin", "float", 0.5, "an angle, radians"),
+        ("rate", "float", 0.1, "a rate"),
+        ("kind", "Literal['hard', 'easy']", "hard", "which way"),
+        ("marks", "tuple[float, ...]", (0.5,), "where"),
+        ("limits", "dict[str, int]", {}, "by name"),
+        ("label", "str | None", None, ""),
+    ]
+    assert list(described(NoOptions)) == []
+    assert list(described(int)) == []
+
+
+def test_described_names_types_alike_where_annotations_are_not_strings():
+    names = [name for name, *_ in described(Sample)]
+    annotations = {"margin": float, "kind": Literal["hard", "easy"], "marks": tuple[float, ...], "label": str | None}
+    evaluated = dataclasses.make_dataclass("Evaluated", [(n, t, None) for n, t in annotations.items()])
+    found = {name: kind for name, kind, *_ in described(evaluated)}
+    assert set(found) <= set(names)
+    assert found == {name: kind for name, kind, *_ in described(Sample) if name in found}
+
+
+def test_described_calls_a_default_factory():
+    made = dataclasses.make_dataclass("Made", [("names", list, dataclasses.field(default_factory=lambda: ["a"]))])
+    assert list(described(made)) == [("names", "list", ["a"], "")]
+
+
+def test_unusable_lets_options_pass():
+    assert unusable(Sample) == unusable(NoOptions) == ""
+
+
+@pytest.mark.parametrize("cls", [None, int, "Sample", NoOptions(), dataclasses.make_dataclass("Plain", [])])
+def test_unusable_refuses_what_options_did_not_make(cls):
+    assert "are not a class made by facebench.options" in unusable(cls)
+
+
+def test_unusable_refuses_an_option_without_default():
+    @options
+    class Demanding:
+        must: int
+        may: int = option(default=1, help="a number")
+
+    assert unusable(Demanding) == "give 'must' no default"
+
+
+def test_public_names_do_not_depend_on_what_was_imported_first():
+    """A room called like a public name would take its place in the package as soon as it is imported."""
+    rooms = {module.name for module in pkgutil.iter_modules(facebench.__path__)}
+    assert rooms & set(facebench.__all__) == set()
+    code = "import facebench.api, facebench; assert callable(facebench.run) and callable(facebench.options)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from facebench.progress import Bars
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    return stream
+
+
+def test_a_terminal_sees_a_bar_with_its_values(terminal):
+    with Bars().bar(10, "embedding", unit="face", start=4) as bar:
+        bar.advance(5, loss=0.123456789, rate="fast")
+        bar.advance()
+    shown = terminal.getvalue()
+    assert "embedding" in shown
+    assert "4/10" in shown and "10/10" in shown
+    assert "loss=0.1235" in shown and "rate=fast" in shown
+
+
+def test_a_bar_clears_itself_when_it_ends(terminal):
+    with Bars().bar(2, "work") as bar:
+        bar.advance(2)
+    assert terminal.getvalue().rstrip(" ").endswith("\r")
+
+
+def test_a_bar_is_closed_when_the_work_fails(terminal):
+    with pytest.raises(ZeroDivisionError), Bars().bar(2, "work"):
+        raise ZeroDivisionError
+    assert terminal.getvalue().rstrip(" ").endswith("\r")
+
+
+def test_quiet_means_quiet(terminal):
+    with Bars(quiet=True).bar(2, "work") as bar:
+        bar.advance(2, loss=1.0)
+    assert terminal.getvalue() == ""
+
+
+def test_files_and_pipes_see_no_bars(capsys):
+    with Bars().bar(2, "work") as bar:
+        bar.advance(2, loss=1.0)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_work_decides_nothing_by_the_bar(terminal):
+    loud, silent = Bars().bar(1, "work"), Bars(quiet=True).bar(1, "work")
+    with loud, silent:
+        assert loud.advance() is silent.advance() is None
