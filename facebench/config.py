@@ -120,7 +120,8 @@ def load(file: Path | None = None, *, changes: Iterable[str] = (), flags: Mappin
         flags: What dedicated options or keyword arguments said; None values are ignored.
 
     Raises:
-        ConfigError: On an unreadable file, an unknown key, or a value of the wrong type.
+        UnknownName: On an unknown key.
+        ConfigError: On an unreadable file or a value of the wrong type.
     """
     filed = _read(file) if file else {}
     said: dict[str, Any] = {}
@@ -150,7 +151,8 @@ def build_options(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         where: The section, for messages (``loss``).
 
     Raises:
-        ConfigError: On an unknown key or a wrong value, with the key's full name.
+        UnknownName: On an unknown key.
+        ConfigError: On a wrong value, with the key's full name.
     """
     try:
         return cls(**values)
@@ -242,7 +244,7 @@ def _explained(error: ValidationError, cls: type[Any], where: str) -> ConfigErro
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _fields(cls, path[:-1])
         section = ".".join([*([where] if where else []), *path[:-1]])
-        return UnknownName(f"option in {section!r}" if section else "option", path[-1], known)
+        return UnknownName(f"option in {section!r}:" if section else "option", path[-1], known)
     if first["type"] == "missing":
         return ConfigError(f"{key} is not set and has no default")
     if first["type"] in ("model_type", "dict_type", "dataclass_type"):

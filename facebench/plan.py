@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from facebench.config import build_options, merged, plain
 from facebench.contracts import fingerprint_of
+from facebench.declare import described
 from facebench.errors import ConfigError, FacebenchError
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def make(settings: Settings, catalog: Catalog) -> Plan:
     kind, offer = _method(settings.plugin, catalog)
     if kind == "embedders":
         _refuse_sections(settings, ("backbone", "loss", "trainer", "train_data"), settings.plugin)
-        options = build_options(offer.spec.options, settings.embedder, "embedder")
+        options = build_options(offer.spec.options, _with_device(settings, offer), "embedder")
         return Plan(settings, kind, Choice(offer, options), protocols)
     return _training_plan(settings, catalog, offer, protocols)
 
@@ -162,6 +163,16 @@ def _method(name: str, catalog: Catalog) -> tuple[str, Offer]:
             raise FacebenchError(f"{name!r} is a generator; this version runs trainers and embedders only")
         return kind, offer
     raise catalog.missing("method (trainer, generator or embedder)", METHODS, name)
+
+
+def _with_device(settings: Settings, offer: Offer) -> dict[str, Any]:
+    """The embedder's options; ``--device`` reaches those that know devices and is refused by those that do not."""
+    values = dict(settings.embedder)
+    if settings.device == "auto":
+        return values
+    if "device" not in {name for name, *_ in described(offer.spec.options)}:
+        raise ConfigError(f"--device {settings.device} does not apply: {settings.plugin!r} chooses its device itself")
+    return {"device": settings.device, **values}
 
 
 def _training_plan(settings: Settings, catalog: Catalog, offer: Offer, protocols: tuple[Choice, ...]) -> Plan:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -268,8 +268,9 @@ def _store(result: Result, evaluation: Evaluation, folder: RunFolder) -> None:
     from facebench.figures import draw
 
     for curve in result.curves:
-        draw(curve, folder.figures / f"{result.protocol}-{curve.name}")
+        titled = curve.model_copy(update={"title": f"{result.title}, {result.subject.plugin}: {curve.title}"})
+        draw(titled, folder.figures / f"{result.protocol}-{curve.name}")
     if evaluation.scores:
-        save = partial(np.savez, allow_pickle=False, **evaluation.scores)
-        write_atomic(folder.scores(result.protocol), save)
+        arrays: dict[str, Any] = dict(evaluation.scores)
+        write_atomic(folder.scores(result.protocol), partial(np.savez, allow_pickle=False, **arrays))
     write_text(folder.result(result.protocol), result.to_json())

@@ -48,7 +48,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="facebench")
 def cli() -> None:
-    r"""Train, evaluate and compare face-recognition methods.
+    """Train, evaluate and compare face-recognition methods.
 
     \b
     Examples:

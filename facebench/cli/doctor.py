@@ -22,7 +22,7 @@ _EXTRAS = {"onnx": ("onnx", "onnxruntime")}
 @json_option
 @plugin_options
 def command(as_json: bool, blocked: tuple[str, ...]) -> None:
-    r"""Check what a run needs on this machine; exit code 2 when something essential is wrong.
+    """Check what a run needs on this machine; exit code 2 when something essential is wrong.
 
     \b
     Examples:

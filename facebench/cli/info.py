@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @json_option
 @plugin_options
 def command(name: str, kind: str | None, as_json: bool, blocked: tuple[str, ...]) -> None:
-    r"""Explain everything of that name: what it is, whom to cite, who offers it, and its options with defaults.
+    """Explain everything of that name: what it is, whom to cite, who offers it, and its options with defaults.
 
     \b
     Examples:

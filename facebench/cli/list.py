@@ -16,7 +16,7 @@ _KINDS = ("trainers", "embedders", "generators", "protocols", "backbones", "loss
 @json_option
 @plugin_options
 def command(kind: str | None, as_json: bool, blocked: tuple[str, ...]) -> None:
-    r"""Show what plugins offer: all kinds, or one of them.
+    """Show what plugins offer: all kinds, or one of them.
 
     Trainers, embedders and generators are what --plugin takes.
 

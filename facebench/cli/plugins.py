@@ -13,7 +13,7 @@ from facebench.cli.shared import json_option, plugin_options, start, table
 @json_option
 @plugin_options
 def command(as_json: bool, blocked: tuple[str, ...]) -> None:
-    r"""Show which plugins are loaded, the hooks each one fills, and every problem with its reason.
+    """Show which plugins are loaded, the hooks each one fills, and every problem with its reason.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ from facebench.cli.shared import plugin_options, start
 @click.option("--out", type=click.Path(path_type=Path), default=Path("leaderboard"), show_default=True)
 @plugin_options
 def command(places: tuple[Path, ...], formats: tuple[str, ...], out: Path, blocked: tuple[str, ...]) -> None:
-    r"""Write a leaderboard over all results found in PLACES: result files, run folders, or folders of runs [runs].
+    """Write a leaderboard over all results found in PLACES: result files, run folders, or folders of runs [runs].
 
     \b
     Examples:

@@ -57,7 +57,7 @@ def command(
     leaderboard: Path,
     **asked: Any,
 ) -> None:
-    r"""Train or load a method, evaluate it on protocols, store the results, update the leaderboard.
+    """Train or load a method, evaluate it on protocols, store the results, update the leaderboard.
 
     Without --weights a trainer is trained first; without --data-root everything uses built-in drawn faces, so the first
     example works on a fresh machine. Running the same command again resumes or reuses what is there.

@@ -44,7 +44,8 @@ class Traits:
         return len(self._values)
 
     def __getitem__(self, name: str) -> Plane:
-        return self._values[:, self._index[name], None, None]
+        column: Plane = self._values[:, self._index[name], None, None]
+        return column
 
     def raise_by(self, name: str, amount: Plane) -> None:
         """Add `amount` (B, 1, 1) to one parameter."""
@@ -155,7 +156,7 @@ def ramp(position: Plane, palette: Sequence[tuple[float, float, float]]) -> Plan
 
 
 def stretch(field: Plane) -> Plane:
-    """Double (B, 56, 56) to (B, 112, 112): every second pixel as it is, the others halfway between, the last ones beyond."""
+    """Double (B, 56, 56) to (B, 112, 112): every second pixel as it is, the others halfway between or beyond."""
     count, side, _ = field.shape
     halves = field * 0.5
     wide = np.empty((count, side, 2 * side), dtype=np.float32)
@@ -173,7 +174,8 @@ def stretch(field: Plane) -> Plane:
 def enrich(paint_: Plane, traits: Traits) -> Plane:
     """Colours (3, B, 1, 1) as saturated as the picture's camera makes them."""
     grey = (paint_[0] + paint_[1] + paint_[2]) * np.float32(1 / 3)
-    return paint_ + (paint_ - grey) * traits["saturation"]
+    rich: Plane = paint_ + (paint_ - grey) * traits["saturation"]
+    return rich
 
 
 def _noise(shape: tuple[int, ...], stream: int) -> npt.NDArray[np.float64]:

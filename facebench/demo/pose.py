@@ -195,27 +195,19 @@ def _fit(traits: Traits, yaw: _Turn, pitch: _Turn) -> tuple[Plane, Plane, Plane]
     """Scale and offset (B, 1, 1) that bring the turned landmarks closest to the standard ones (least squares)."""
     zero = np.zeros_like(traits["yaw"])
     spacing, corner = traits["eye-spacing"], traits["mouth-width"] * (1.0 + 0.12 * traits["smile"])
-    mouth = traits["mouth-height"] + 1.5 * traits["mouth-open"]
-    nose = traits["nose-deviation"]
-    length, stands = traits["nose-length"], 0.8 * traits["nose-relief"]
-    landmarks = (
-        (-spacing, zero, 0.0),
-        (spacing, zero, 0.0),
-        (nose, length, stands),
-        (-corner, mouth, 0.0),
-        (corner, mouth, 0.0),
-    )
-    places = [(yaw.seen(x, depth), pitch.seen(y - MIDDLE, depth)) for x, y, depth in landmarks]
-    mean_u, mean_v = zero, zero
+    mouth, length = traits["mouth-height"] + 1.5 * traits["mouth-open"], traits["nose-length"]
+    depth = np.stack([zero, zero, 0.8 * traits["nose-relief"], zero, zero])
+    u = yaw.seen(np.stack([-spacing, spacing, traits["nose-deviation"], -corner, corner]), depth)
+    v = pitch.seen(np.stack([zero, zero, length, mouth, mouth]) - MIDDLE, depth)
+    mean_u = (u[0] + u[1] + u[2] + u[3] + u[4]) * 0.2
+    mean_v = (v[0] + v[1] + v[2] + v[3] + v[4]) * 0.2
     goal_u = sum(column for column, _ in LANDMARKS) / 5
     goal_v = sum(row for _, row in LANDMARKS) / 5
-    for u, v in places:
-        mean_u, mean_v = mean_u + u * 0.2, mean_v + v * 0.2
+    u, v = u - mean_u, v - mean_v
     dot, norm = zero, zero
-    for (u, v), (column, row) in zip(places, LANDMARKS, strict=True):
-        du, dv = u - mean_u, v - mean_v
-        dot = dot + du * (column - goal_u) + dv * (row - goal_v)
-        norm = norm + du * du + dv * dv
+    for index, (column, row) in enumerate(LANDMARKS):
+        dot = dot + u[index] * (column - goal_u) + v[index] * (row - goal_v)
+        norm = norm + u[index] * u[index] + v[index] * v[index]
     scale = dot / norm
     return scale, goal_u - scale * mean_u, goal_v - scale * mean_v
 

@@ -8,12 +8,11 @@ import sys
 from typing import Literal
 
 import pytest
-from pydantic import ValidationError
 
 import facebench
 from facebench.config import build_options
 from facebench.declare import NoOptions, described, option, options, unusable
-from facebench.errors import ConfigError
+from facebench.errors import ConfigError, UnknownName
 
 
 @options
@@ -37,11 +36,9 @@ def test_defaults_are_not_shared_between_instances():
     assert Sample().limits == {}
 
 
-def test_options_are_frozen_and_take_keywords_only():
+def test_options_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Sample().margin = 1.0
-    with pytest.raises((TypeError, ValidationError)):
-        Sample(0.5)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +54,18 @@ def test_options_are_frozen_and_take_keywords_only():
         {"marks": (1, 2, 3, 4)},
         {"limits": {"a": "many"}},
         {"label": 3},
-        {"margins": 0.5},
     ],
 )
 def test_a_wrong_value_is_refused_by_name(values):
-    with pytest.raises(ConfigError, match=rf"section\.{next(iter(values))}|'section' '{next(iter(values))}'"):
+    with pytest.raises(ConfigError, match=rf"section\.{next(iter(values))}"):
         build_options(Sample, values, "section")
+
+
+def test_an_unknown_option_is_refused_with_what_was_meant():
+    with pytest.raises(
+        UnknownName, match=r"unknown option in 'loss': 'margins'; did you mean 'margin'\? offered: kind"
+    ):
+        build_options(Sample, {"margins": 0.5}, "loss")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan", "inf"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import redirect_stderr
 
 import pytest
 
@@ -12,15 +13,13 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch):
-    stream = Terminal()
-    monkeypatch.setattr("sys.stderr", stream)
-    return stream
+def on_terminal():
+    """Standard error as people have it; what was shown can be read from it."""
+    return redirect_stderr(Terminal())
 
 
-def test_a_terminal_sees_a_bar_with_its_values(terminal):
-    with Bars().bar(10, "embedding", unit="face", start=4) as bar:
+def test_a_terminal_sees_a_bar_with_its_values():
+    with on_terminal() as terminal, Bars().bar(10, "embedding", unit="face", start=4) as bar:
         bar.advance(5, loss=0.123456789, rate="fast")
         bar.advance()
     shown = terminal.getvalue()
@@ -29,20 +28,20 @@ def test_a_terminal_sees_a_bar_with_its_values(terminal):
     assert "loss=0.1235" in shown and "rate=fast" in shown
 
 
-def test_a_bar_clears_itself_when_it_ends(terminal):
-    with Bars().bar(2, "work") as bar:
+def test_a_bar_clears_itself_when_it_ends():
+    with on_terminal() as terminal, Bars().bar(2, "work") as bar:
         bar.advance(2)
     assert terminal.getvalue().rstrip(" ").endswith("\r")
 
 
-def test_a_bar_is_closed_when_the_work_fails(terminal):
-    with pytest.raises(ZeroDivisionError), Bars().bar(2, "work"):
+def test_a_bar_is_closed_when_the_work_fails():
+    with on_terminal() as terminal, pytest.raises(ZeroDivisionError), Bars().bar(2, "work"):
         raise ZeroDivisionError
     assert terminal.getvalue().rstrip(" ").endswith("\r")
 
 
-def test_quiet_means_quiet(terminal):
-    with Bars(quiet=True).bar(2, "work") as bar:
+def test_quiet_means_quiet():
+    with on_terminal() as terminal, Bars(quiet=True).bar(2, "work") as bar:
         bar.advance(2, loss=1.0)
     assert terminal.getvalue() == ""
 
@@ -53,7 +52,6 @@ def test_files_and_pipes_see_no_bars(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_work_decides_nothing_by_the_bar(terminal):
-    loud, silent = Bars().bar(1, "work"), Bars(quiet=True).bar(1, "work")
-    with loud, silent:
+def test_nobody_has_to_ask_whether_there_is_a_bar():
+    with on_terminal(), Bars().bar(1, "work") as loud, Bars(quiet=True).bar(1, "work") as silent:
         assert loud.advance() is silent.advance() is None

@@ -69,12 +69,12 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("protocol", [0, 2, 4])
-@pytest.mark.parametrize("asked", HOSTILE)
+# Newer protocols write bytes without a call.
+@pytest.mark.parametrize(
+    ("asked", "protocol"), [(a, p) for a in HOSTILE for p in (0, 2, 4) if p < 3 or a != "_codecs.encode"]
+)
 @pytest.mark.parametrize("nest", [lambda v: v, lambda v: (["a", [v]], [True]), lambda v: (v, [True])])
-def test_any_other_name_is_refused_and_named(protocol, asked, nest, monkeypatch):
-    if isinstance(HOSTILE[asked], bytes) and protocol > 2:
-        pytest.skip("newer protocols write bytes without a call")
+def test_any_other_name_is_refused_and_named(asked, protocol, nest, monkeypatch):
     called = []
     data = pickle.dumps(nest(HOSTILE[asked]), protocol=protocol)
     for module, name in ((os, "system"), (builtins, "eval"), (builtins, "exec"), (subprocess, "Popen")):
