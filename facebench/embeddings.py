@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -128,11 +126,16 @@ class Embeddings:
 
 
 def _opened(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an archive that may hold them; what a damaged or forged one makes numpy raise is many things."""
+    """The arrays of an archive.
+
+    A damaged or forged one makes numpy raise anything, down to ``tokenize.TokenError``; all of it means the same here.
+    """
     try:
         with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as stored:
             return _arrays(path, stored)
-    except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except DataError:
+        raise
+    except Exception as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise DataError(f"{path}: not an .npz file of embeddings: {reason}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facebench.config import plain
 from facebench.contracts import Recipe, TrainJob, fingerprint_of
@@ -157,8 +157,22 @@ def _trained(
     checkpoint: Checkpoint = plan.method.offer.spec.build(plan.method.options).fit(job)
     load_weights(checkpoint.folder, backbone)
     embedder = TorchEmbedder(backbone, checkpoint.preprocess, device=device, fingerprint=checkpoint.sha256, notes={})
-    model = f"{recipe.backbone} + {recipe.loss}, trained on {recipe.data}"
+    model = f"{recipe.backbone} + {recipe.loss}, trained on {recipe.data}{_deviations(plan)}"
     return Method(embedder, _subject(plan, embedder, model), checkpoint)
+
+
+def _deviations(plan: Plan) -> str:
+    """What the user set differently, so that two rows of a table can be told apart."""
+    settings = plan.settings
+    sections: dict[str, Mapping[str, Any]] = {
+        "backbone": settings.backbone.options,
+        "loss": settings.loss.options,
+        "trainer": settings.trainer,
+        "train_data": settings.train_data.options,
+    }
+    said = [f"{section}.{key}={value}" for section, values in sections.items() for key, value in values.items()]
+    said += [f"seed={settings.seed}"] if settings.seed else []
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _training_set(plan: Plan) -> FaceDataset:

@@ -99,8 +99,8 @@ def ellipse(x: Plane, y: Plane, centre: tuple[Plane | float, Plane | float], rad
     down = y - centre[1]
     down *= 1.0 / radii[1]
     down *= down
-    across = across + down
-    return np.subtract(1.0, across, out=across)
+    inside: Plane = across + down
+    return np.subtract(1.0, inside, out=inside)
 
 
 def blob(x: Plane, y: Plane, centre: tuple[Plane | float, Plane | float], radii: Sequence[Plane | float]) -> Plane:

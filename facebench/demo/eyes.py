@@ -78,6 +78,7 @@ def paint_eyes(planes: Plane, view: View, traits: Traits) -> None:
     inside *= 1.1
     inside += 0.45
     unit(inside)
+    inside *= lids.ends
     paint(part, inside, colour(224.0, 214.0, 206.0))
     _paint_iris(part, lids, traits, inside)
     _shade_lids(part, lids, traits, above, inside)

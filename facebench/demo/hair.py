@@ -181,8 +181,8 @@ def _hairline(x: Plane, traits: Traits) -> Plane:
     np.subtract(1.0, fringe, out=fringe)
     unit(fringe)
     fringe *= np.clip(traits["hair-fringe"], 0.0, None) * np.clip((traits["hairline"] - 18.0) / 12.0, 0.0, 1.0)
-    row += fringe
-    return row
+    fringed: Plane = row + fringe
+    return fringed
 
 
 def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plane) -> None:

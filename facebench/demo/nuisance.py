@@ -71,7 +71,7 @@ NUISANCE_PARAMETERS: tuple[str, ...] = tuple(parameter.name for parameter in NUI
 
 SCALED: dict[str, tuple[str, ...]] = {
     "pose": ("yaw", "pitch"),
-    "light": ("light-x", "light-y", "exposure", "warmth", "tint", "saturation", "contrast"),
+    "light": ("light-x", "exposure", "warmth", "tint", "saturation", "contrast"),
     "expression": ("smile", "mouth-open", "brow-raise", "eye-closure", "gaze-x", "gaze-y", "make-up", "hair-shift"),
     "misalignment": ("roll", "shift-x", "shift-y", "zoom"),
     "age": ("age",),
@@ -189,7 +189,10 @@ def _resolve(column: dict[str, npt.NDArray[np.float32]], nuisance: Nuisance) -> 
         np.clip(column[name], -1.0, 1.5, out=column[name])
     for name in ("mouth-open", "eye-closure", "make-up"):
         np.clip(column[name], 0.0, 1.2, out=column[name])
-    column["light-contrast"] *= np.float32(min(nuisance.light, 1.0))
+    share = np.float32(min(nuisance.light, 1.0))
+    for name, usual in (("light-contrast", 0.6), ("light-y", -0.3)):
+        middle = np.float32(usual)
+        column[name][...] = middle + (column[name] - middle) * share
     column["occlusion-kind"][...] = np.where(
         column["occlusion"] < nuisance.occlusion, np.floor(column["occlusion-kind"]), np.float32(-1)
     )

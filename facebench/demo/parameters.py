@@ -187,7 +187,8 @@ def draw_table(keys: npt.NDArray[np.uint64], table: tuple[Parameter, ...]) -> np
         total += np.where(draw < repeats, uniform, 0.0)
     low = np.array([parameter.low for parameter in table])
     span = np.array([parameter.high for parameter in table]) - low
-    return (low + span * (total / repeats)).astype(np.float32)
+    values: npt.NDArray[np.float64] = low + span * (total / repeats)
+    return values.astype(np.float32)
 
 
 def identity_parameters(identities: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.float32]:

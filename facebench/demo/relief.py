@@ -17,10 +17,8 @@ if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
     from facebench.demo.pose import View
 
-DOME = 33.0
-"""Depth of the head, in pixels."""
-RIM = 0.14
-"""Where the dome ends in a flat rim: the squared share of its depth; a steeper edge would glitter."""
+DOME = 24.0
+"""Depth of the head from its outline to the middle of the face, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +46,11 @@ def relief(view: View, traits: Traits, ground: Ground) -> Plane:
     """
     dome = np.minimum(ground.out, ground.hood)
     dome -= ground.out
-    dome *= ground.covered
+    dome *= 0.6 * ground.covered
     dome += ground.out
     dome *= dome
-    np.subtract(1.0, dome, out=dome)
-    np.clip(dome, RIM, None, out=dome)
-    np.sqrt(dome, out=dome)
-    dome *= DOME
+    np.clip(dome, 0.0, 2.0, out=dome)
+    dome *= -DOME
     wide = np.abs(view.x)
     _eye_relief(view, traits, dome, wide)
     _cheek_relief(view, traits, dome, wide)

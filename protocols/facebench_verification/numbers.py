@@ -219,7 +219,7 @@ def _curve_metrics(comparison: Comparison, spread: _Spread) -> list[Metric]:
             interval=spread.eer,
             detail={"far": equal.far, "frr": equal.frr, "threshold (cosine)": equal.threshold},
         ),
-        _metric(comparison, "dprime", dprime(genuine, impostor), unit="standard deviations"),
+        _metric(comparison, "dprime", dprime(genuine, impostor), unit="sd"),
     ]
 
 

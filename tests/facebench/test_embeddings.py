@@ -197,7 +197,7 @@ def test_any_real_numbers_become_float32(stored, dtype):
 
 def test_one_confidence_for_each_face_may_be_a_plain_list(stored):
     loaded = Embeddings.load(stored(keys=KEYS, vectors=VECTORS, confidence=np.array([0.1, 0.2, 0.3])))
-    assert loaded.confidence.tolist() == pytest.approx(np.float32([[0.1], [0.2], [0.3]]).tolist())
+    np.testing.assert_array_equal(loaded.confidence, np.float32([[0.1], [0.2], [0.3]]), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ class Bomb:
 def test_nothing_is_unpickled(tmp_path, stored, where):
     trace = tmp_path / "trace"
     bombs = np.array([Bomb(str(trace)), None, None], dtype=object)
-    with pytest.raises(DataError, match="not an .npz file of embeddings: Object arrays cannot be loaded"):
+    with pytest.raises(DataError, match="npz file of embeddings: Object arrays cannot be loaded"):
         Embeddings.load(stored(**{"keys": KEYS, "vectors": VECTORS, where: bombs}))
     assert not trace.exists()
 
@@ -245,7 +245,7 @@ def test_nothing_is_unpickled(tmp_path, stored, where):
 def test_a_bare_pickle_is_not_unpickled(tmp_path):
     path, trace = tmp_path / "e.npz", tmp_path / "trace"
     path.write_bytes(pickle.dumps(Bomb(str(trace))))
-    with pytest.raises(DataError, match="not an .npz file of embeddings"):
+    with pytest.raises(DataError, match="npz file of embeddings"):
         Embeddings.load(path)
     assert not trace.exists()
 
@@ -272,7 +272,13 @@ def damaged() -> bytes:
     return bytes(content)
 
 
-FORGED = npy(np.zeros(4)).replace(b"(4,), }            ", b"(4000000000000000,)")
+def endless() -> bytes:
+    """The header of an array that no machine can hold."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f8", "fortran_order": False, "shape": (4 * 10**15, 2)})
+    return stream.getvalue()
+
+
 FILES = {
     "empty": b"",
     "text": b"keys,vectors\n",
@@ -282,7 +288,8 @@ FILES = {
     "members that are no arrays": archive(keys=b"hello", vectors=b"world"),
     "keys but vectors that are no array": archive(keys=npy(KEYS), vectors=b"world"),
     "half an array": archive(keys=npy(KEYS), vectors=npy(VECTORS)[:-4]),
-    "an array of four thousand terabytes": archive(keys=npy(KEYS), vectors=FORGED),
+    "an array larger than any memory": archive(keys=npy(KEYS), vectors=endless()),
+    "a header that breaks off": archive(keys=npy(KEYS), vectors=npy(VECTORS).replace(b"}", b" ")),
     "a header that is code": archive(keys=npy(KEYS).replace(b"{'descr'", b"{__name__"), vectors=npy(VECTORS)),
 }
 

@@ -57,7 +57,7 @@ def make(**changed) -> Result:
         ),
         "folds": {"accuracy": (0.25, 0.35)},
         "rules": {"threshold": "fitted on the other nine folds"},
-        "warnings": ("ümlaut – and a dash",),
+        "warnings": ("Größe: 5 µm",),
         "provenance": Provenance(
             facebench="0.1.0",
             python="3.11.0",
