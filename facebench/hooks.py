@@ -147,7 +147,7 @@ def facebench_epoch_ended(run: RunInfo, epoch: int, values: Mapping[str, float])
 
 @hookspec
 def facebench_result_ready(run: RunInfo, result: Result) -> None:
-    """Told when a result has been stored."""
+    """Told of each result once it is stored with its figures and scores, or found stored and still valid."""
 
 
 @hookspec

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from facebench.demo.pose import View
 
 
-_AROUND = np.arange(-6, 7)
+_AROUND = np.arange(-4, 5)
 
 
 def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
@@ -29,7 +29,7 @@ def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
     fold = line(place, 0.5, 0.3)
     fold *= unit(ellipse(x, y, (0.0, -24.0), (30.0, 13.0)))
     fold *= 0.75 * depth + 0.25 * depth * np.clip(traits["brow-raise"], 0.0, None)
-    darken(window(planes), unit(fold), (0.55, 0.43, 0.42))
+    darken(window(planes), unit(fold), 0.55, 0.425)
     window = view.windows["temples"]
     wide, y = np.abs(window(view.x)), window(view.y)
     edge = traits["eye-spacing"] + traits["eye-width"]
@@ -40,7 +40,7 @@ def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
     fold = line(place, 0.5, 0.28)
     fold *= unit(ellipse(wide, y, (edge + 6.0, 1.5), (6.5, 8.0)))
     fold *= depth * (0.6 + 0.5 * np.clip(traits["smile"], 0.0, None))
-    darken(window(planes), unit(fold), (0.58, 0.45, 0.44))
+    darken(window(planes), unit(fold), 0.58, 0.445)
     window = view.windows["folds"]
     wide, y = np.abs(window(view.x)), window(view.y)
     nose, mouth = traits["nose-length"], traits["mouth-height"]
@@ -48,7 +48,7 @@ def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
     crease = line(wide, (y - nose) * slope + traits["nose-width"] + 1.6, 1.9)
     crease *= unit(ellipse(wide, y, (16.0, (nose + mouth) * 0.5), (12.0, 12.5)))
     crease *= 0.62 * traits["smile-lines"] + 0.35 * np.clip(traits["smile"], 0.0, None)
-    darken(window(planes), unit(crease), (0.58, 0.45, 0.44))
+    darken(window(planes), unit(crease), 0.58, 0.445)
 
 
 def paint_freckles(planes: Plane, view: View, traits: Traits) -> None:
@@ -64,7 +64,7 @@ def paint_freckles(planes: Plane, view: View, traits: Traits) -> None:
     dots *= unit(ellipse(x, y, (0.0, 15.0), (36.0, 17.0)))
     dots *= some["freckles"] * 0.9
     part = window(planes)[:, has]
-    darken(part, unit(dots), (0.70, 0.50, 0.40))
+    darken(part, unit(dots), 0.70, 0.45)
     window(planes)[:, has] = part
 
 
@@ -75,9 +75,9 @@ def paint_moles(planes: Plane, view: View, traits: Traits) -> None:
         some = traits.only(has)
         x, y, radius = some[f"{name}-x"], some[f"{name}-y"], some[f"{name}-size"] + 0.7
         columns, rows = view.lens.pixels(traits[f"{name}-x"], traits[f"{name}-y"])
-        column, row = (np.clip(place[has], 6.0, SIZE - 7.0).astype(np.intp) for place in (columns, rows))
+        column, row = (np.clip(place[has] + 0.5, 4.0, SIZE - 5.0).astype(np.intp) for place in (columns, rows))
         patch = (has[:, None, None], row + _AROUND[:, None], column + _AROUND)
         spot = blob(view.x[patch], view.y[patch], (x, y), (radius, radius))
         part = planes[:, *patch]
-        darken(part, spot, (0.34, 0.24, 0.22))
+        darken(part, spot, 0.34, 0.23)
         planes[:, *patch] = part

@@ -132,12 +132,15 @@ def paint(planes: Plane, alpha: Plane, colour: Plane) -> None:
     planes += layer
 
 
-def darken(planes: Plane, alpha: Plane, factors: tuple[float, float, float]) -> None:
-    """Multiply each channel by 1 - alpha * (1 - factor), in place."""
-    for channel, factor in zip(planes, factors, strict=True):
-        shade = alpha * (factor - 1.0)
-        shade += 1.0
-        channel *= shade
+def darken(planes: Plane, alpha: Plane, red: float, rest: float) -> None:
+    """Multiply red by 1 - alpha * (1 - red), green and blue likewise, in place; shadows on skin keep their red."""
+    shade = alpha * (red - 1.0)
+    shade += 1.0
+    planes[0] *= shade
+    np.multiply(alpha, rest - 1.0, out=shade)
+    shade += 1.0
+    planes[1] *= shade
+    planes[2] *= shade
 
 
 def colour(red: float, green: float, blue: float) -> Plane:

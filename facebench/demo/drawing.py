@@ -16,7 +16,7 @@ from facebench.errors import ConfigError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-BLOCK = 16
+BLOCK = 24
 """Images painted at once: large enough to hide the cost of a call, small enough for the cache and for the
 allocator to reuse its memory."""
 

@@ -132,7 +132,7 @@ def _shade_lids(part: Plane, lids: _Lids, traits: Traits, above: Plane, inside: 
     shadow *= inside
     shadow *= 0.6
     dark += shadow
-    darken(part, unit(dark), (0.48, 0.38, 0.38))
+    darken(part, unit(dark), 0.48, 0.38)
 
 
 def _paint_lashes(part: Plane, lids: _Lids, traits: Traits, above: Plane) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo.canvas import colour, darken, ellipse, enrich, paint, ramp, unit
+from facebench.demo.canvas import colour, ellipse, enrich, paint, ramp, unit
 
 if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
@@ -89,8 +89,8 @@ def _paint_ears(planes: Plane, cover: Plane, view: View, traits: Traits, skin: P
     lean += x
     shape = ellipse(lean, y, (side, height), (0.52 * size, size))
     alpha = unit(shape * 5.0)
-    paint(window(planes), alpha, skin * colour(0.93, 0.80, 0.77))
     inner = unit(ellipse(lean, y, (side + 0.8, height - 0.5), (0.30 * size, 0.66 * size)) * 1.6)
-    inner *= 0.55
-    darken(window(planes), inner, (0.62, 0.48, 0.46))
+    inner *= -0.26
+    inner += 1.0
+    paint(window(planes), alpha, skin * colour(0.93, 0.80, 0.77) * inner)
     np.maximum(window(cover), alpha, out=window(cover))

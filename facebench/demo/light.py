@@ -86,7 +86,7 @@ def _tint(factors: Plane, view: View, traits: Traits, ground: Ground) -> None:
     window = view.windows["cheeks"]
     flush = blob(np.abs(window(view.x)), window(view.y), (22.0, 21.0), (17.0, 15.0))
     flush *= traits["blush"]
-    darken(window(factors), flush, (1.02, 0.80, 0.78))
+    darken(window(factors), flush, 1.02, 0.79)
     window = view.windows["eyes"]
     x, y = np.abs(window(view.x)), window(view.y)
     spacing = traits["eye-spacing"]
@@ -95,17 +95,17 @@ def _tint(factors: Plane, view: View, traits: Traits, ground: Ground) -> None:
     bags = blob(x, y, (spacing - 1.0, 6.0), (9.0, 4.0))
     bags *= 0.45 * traits["eye-bags"]
     shade += bags
-    darken(window(factors), unit(shade), (0.62, 0.50, 0.50))
+    darken(window(factors), unit(shade), 0.62, 0.5)
     window = view.windows["nose"]
     x, y, length, width = bent(view, traits), window(view.y), traits["nose-length"], traits["nose-width"]
     flush = blob(x, y, (0.0, length - 1.0), (width + 2.0, 8.0))
     flush *= 0.8 * traits["blush"]
-    darken(window(factors), flush, (1.0, 0.80, 0.77))
+    darken(window(factors), flush, 1.0, 0.785)
     rim = ground.out - 0.55
     rim *= 2.0
     smooth(rim)
     rim *= 0.30 * (1.0 - ground.covered)
-    darken(factors, rim, (0.80, 0.66, 0.62))
+    darken(factors, rim, 0.80, 0.64)
 
 
 def background(planes: Plane, cover: Plane, traits: Traits) -> None:

@@ -48,11 +48,13 @@ def paint_mouth(planes: Plane, view: View, traits: Traits, skin: Plane) -> None:
     _paint_lips(part, traits, skin, (x, y, upper, lower))
     _paint_gap(part, (x, y, middle, gape), opened)
     seam = np.minimum(line(y, middle, 1.2), unit(bell * 5.0 + 0.4))
+    corner = blob(np.abs(x), y, (half, -0.55 * bend), (2.4, 2.0))
+    np.maximum(seam, corner, out=seam)
+    below = blob(x, y - lower, (0.0, 2.2), (9.0, 3.2))
+    below *= 0.45
+    seam += below
     seam *= 0.75
-    darken(part, seam, (0.36, 0.24, 0.24))
-    corner = blob(np.abs(x), y, (half, -0.55 * bend + 0.0), (2.4, 2.0))
-    corner *= 0.5
-    darken(part, corner, (0.5, 0.38, 0.38))
+    darken(part, seam, 0.36, 0.24)
 
 
 def _paint_lips(part: Plane, traits: Traits, skin: Plane, shape: tuple[Plane, Plane, Plane, Plane]) -> None:
@@ -65,10 +67,6 @@ def _paint_lips(part: Plane, traits: Traits, skin: Plane, shape: tuple[Plane, Pl
     hue = skin * (1.0 - traits["lip-darkness"]) * (1.0 + red * colour(-0.04, -0.42, -0.36))
     lips *= 0.92
     paint(part, lips, hue)
-    shade = np.subtract(y, lower)
-    shade = blob(x, shade, (0.0, 2.2), (9.0, 3.2))
-    shade *= 0.35
-    darken(part, shade, (0.62, 0.50, 0.48))
     light = blob(x, y - lower, (0.0, -0.55 * traits["lower-lip"]), (6.0, 1.7))
     light *= 26.0 * (0.4 + traits["shine"])
     part += light

@@ -80,7 +80,7 @@ def paint_nose(planes: Plane, view: View, traits: Traits) -> None:
     hole = unit(ellipse(wide, y, (0.46 * width, base), (size * 1.35, 0.55 * size + 0.16 * turn + 0.35)) * 1.6)
     hole *= 1.5
     shadow += hole
-    darken(part, shadow, (0.60, 0.46, 0.44))
+    darken(part, shadow, 0.60, 0.45)
     shine = blob(x, y, (1.6 * np.clip(traits["light-x"], -1.0, 1.0), length - 1.8), (2.2, 2.0))
     shine *= 45.0 * traits["shine"]
     part += shine

@@ -71,7 +71,6 @@ def _eye_relief(view: View, traits: Traits, dome: Plane, wide: Plane) -> None:
     bump = blob(x, y, (traits["eye-spacing"] - 1.0, -1.0), (12.5, 9.0))
     bump *= -traits["eye-depth"]
     bump += 1.6 * blob(x, y, (traits["eye-spacing"], 0.0), (8.0, 6.0))
-    bump += traits["eye-bags"] * blob(x, y, (traits["eye-spacing"], 6.5), (8.0, 3.4))
     window(dome)[...] += bump
 
 

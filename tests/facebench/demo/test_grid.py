@@ -18,4 +18,4 @@ def test_rows_are_people_and_columns_are_pictures():
 def test_the_command_writes_a_picture(tmp_path):
     main([str(tmp_path / "faces.png")])
     with Image.open(tmp_path / "faces.png") as picture:
-        assert picture.size == (9 * 116 + 4, 8 * 116 + 4)
+        assert picture.size == (8 * 116 + 4, 6 * 116 + 4)

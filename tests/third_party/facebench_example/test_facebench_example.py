@@ -12,6 +12,6 @@ def test_the_loss_keeps_its_contract():
         check_loss(spec)
 
 
-def test_the_trainer_keeps_its_contract():
+def test_the_trainer_keeps_its_contract(tmp_path):
     for spec in facebench_trainers():
-        check_trainer(spec)
+        check_trainer(spec, tmp_path / spec.name)
