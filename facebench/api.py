@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facebench.config import build_options, load
+from facebench.config import build_options, load, merged
 from facebench.contracts import fingerprint_of
 from facebench.embeddings import Embeddings
 from facebench.host import Host
@@ -59,9 +59,9 @@ def run(
         0.9945
     """
     chosen = (protocols,) if isinstance(protocols, str) else tuple(protocols)
-    flags = {**(changes or {}), **settings, "plugin": plugin, "protocols": chosen}
-    merged = load(Path(config) if config else None, flags=flags)
-    return run_settings(merged, host or Host.start(), progress=Bars(quiet=quiet), fresh=fresh)
+    flags = merged(changes or {}, settings, {"plugin": plugin, "protocols": chosen})
+    loaded = load(Path(config) if config else None, flags=flags)
+    return run_settings(loaded, host or Host.start(), progress=Bars(quiet=quiet), fresh=fresh)
 
 
 def evaluate(

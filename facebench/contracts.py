@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -105,13 +106,19 @@ class Preprocess:
         """Refuses what cannot be meant."""
         if self.color not in ("rgb", "bgr"):
             raise ConfigError(f"preprocess.color is {self.color!r}; it must be 'rgb' or 'bgr'")
+        shapes = (len(self.size), len(self.mean), len(self.std))
+        if shapes != (2, 3, 3) or not all(map(math.isfinite, (*self.mean, *self.std))):
+            raise ConfigError(
+                f"preprocess needs (height, width) and three finite values of mean and std, found size {self.size}, "
+                f"mean {self.mean}, std {self.std}"
+            )
         if min(self.std) <= 0 or min(self.size) <= 0:
             raise ConfigError(f"preprocess needs positive std and size, found std {self.std} and size {self.size}")
 
     @property
     def fingerprint(self) -> str:
         """Hash of all four values."""
-        return fingerprint_of([list(self.size), self.color, list(self.mean), list(self.std)])
+        return fingerprint_of([list(self.size), self.color, list(map(float, self.mean)), list(map(float, self.std))])
 
 
 def fingerprint_of(value: object) -> str:
@@ -119,6 +126,7 @@ def fingerprint_of(value: object) -> str:
 
     Raises:
         TypeError: When the value is not JSON.
+        ValueError: When it holds NaN or infinity, which JSON cannot say.
     """
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]

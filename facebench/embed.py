@@ -8,21 +8,26 @@ same bytes.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facebench import __version__
 from facebench.contracts import fingerprint_of
 from facebench.embeddings import Embeddings
-from facebench.errors import DataError
+from facebench.errors import DataError, FacebenchError
 from facebench.images import mirror as mirrored_images
 from facebench.loading import read_ahead
 from facebench.store import write_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -33,6 +38,9 @@ if TYPE_CHECKING:
 NOTE_SECONDS = 2.0
 _COMPLETE = "embeddings.json"
 _UNDERWAY = "underway.json"
+_ARRAYS = ("vectors", "mirrored", "confidence")
+# What a file system says that cannot reserve room; all else it says is about the room.
+_NO_RESERVING = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +59,8 @@ class Embedded:
 
 
 def fingerprint(embedder: Embedder, dataset: FaceDataset, *, mirror: bool) -> str:
-    """The name of a set of embeddings: weights x preprocessing x data x whether mirrors were embedded."""
-    parts = [embedder.fingerprint, embedder.preprocess.fingerprint, dataset.fingerprint, mirror]
+    """The name of a set of embeddings: weights x preprocessing x data x whether mirrors were embedded x code."""
+    parts = [__version__, embedder.fingerprint, embedder.preprocess.fingerprint, dataset.fingerprint, mirror]
     return fingerprint_of(parts)
 
 
@@ -79,25 +87,27 @@ def embed(
 
     Raises:
         DataError: When a picture cannot be decoded or the embedder returns something else than finite (N, D).
+        FacebenchError: When the folder cannot be written, or its disk is full.
     """
-    if not len(dataset):
+    count = len(dataset)
+    if not count:
         raise DataError(f"data set {dataset.name!r} holds no faces to embed")
     name = fingerprint(embedder, dataset, mirror=mirror)
-    finished = _finished(folder, dataset, name)
-    if finished is not None:
-        return finished
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = _Rows(folder, len(dataset), name)
-    parts = (
-        np.arange(first, min(first + batch_size, len(dataset))) for first in range(rows.done, len(dataset), batch_size)
-    )
-    batches = read_ahead(dataset, parts, size=embedder.preprocess.size, workers=workers)
-    with progress.bar(len(dataset), f"embedding {dataset.name}", unit="face", start=rows.done) as bar:
-        for batch in batches:
-            rows.add(_both(embedder, batch.images, mirror=mirror), resized=batch.resized)
-            bar.advance(len(batch.images))
-    rows.close()
-    complete = _finished(folder, dataset, name)
+    with _alone(folder):
+        finished = None
+        with suppress(DataError):  # what is damaged is made again
+            finished = _finished(folder, dataset, name)
+        if finished is not None:
+            return finished
+        rows = _Rows(folder, count, name)
+        parts = (np.arange(first, min(first + batch_size, count)) for first in range(rows.done, count, batch_size))
+        batches = read_ahead(dataset, parts, size=embedder.preprocess.size, workers=workers)
+        with progress.bar(count, f"embedding {dataset.name}", unit="face", start=rows.done) as bar:
+            for batch in batches:
+                rows.add(_both(embedder, batch.images, mirror=mirror), resized=batch.resized)
+                bar.advance(len(batch.images))
+        rows.close()
+        complete = _finished(folder, dataset, name)
     if complete is None:
         raise DataError(
             f"{folder}: the embeddings vanished while they were being read; is something deleting the cache?"
@@ -122,9 +132,50 @@ def _checked(
     wanted = (count, embedder.embedding_size)
     if features.vectors.shape != wanted:
         raise DataError(f"the embedder returned vectors of shape {features.vectors.shape}; expected {wanted}")
-    if not np.isfinite(features.vectors).all():
+    confidence = features.confidence
+    if confidence is not None and (confidence.ndim != 2 or len(confidence) != count):
+        raise DataError(f"the embedder returned confidences of shape {confidence.shape}; expected ({count}, K)")
+    if not all(np.isfinite(array).all() for array in (features.vectors, confidence) if array is not None):
         raise DataError("the embedder returned NaN or infinity; are these the right weights and preprocessing?")
     return features
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Makes the folder and holds it, where the system has file locks; others wait, and then find the work done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FacebenchError(f"cannot make the folder {folder}: {error.strerror}") from None
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks is like a system without
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """How far the work is.
+
+    Attributes:
+        name: The fingerprint of what is embedded.
+        arrays: Which arrays there are.
+        done: Rows that are safe.
+        resized: How many of their pictures were resized.
+    """
+
+    name: str
+    arrays: tuple[str, ...]
+    done: int
+    resized: int
 
 
 class _Rows:
@@ -136,21 +187,23 @@ class _Rows:
         self._noted = time.monotonic()
         self.done, self.resized = 0, 0
         note = _note(folder / _UNDERWAY)
-        if note.get("name") != name:
+        if note is None or note.name != name or not 0 <= note.done <= count:
             return
-        try:
-            opened = {n: np.lib.format.open_memmap(folder / f"{n}.npy", mode="r+") for n in note["arrays"]}
-        except (OSError, ValueError):
-            return  # without the rows the note is worth nothing: begin again
-        if all(len(array) == count for array in opened.values()):
-            self._maps, self.done, self.resized = opened, int(note["done"]), int(note["resized"])
+        # Opened for reading first: numpy fills up a file that was cut short when it opens it for writing.
+        if all(_stored(folder / f"{array}.npy", count) is not None for array in note.arrays):
+            self._maps = {array: np.load(folder / f"{array}.npy", mmap_mode="r+") for array in note.arrays}
+            self.done, self.resized = note.done, note.resized
 
-    def add(self, arrays: dict[str, npt.NDArray[np.float32]], *, resized: int) -> None:
+    def add(self, arrays: Mapping[str, npt.NDArray[np.float32]], *, resized: int) -> None:
         if not self._maps:
-            for name, array in arrays.items():
-                shape = (self._count, *array.shape[1:])
-                path = self._folder / f"{name}.npy"
-                self._maps[name] = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+            self._maps = {
+                name: _made(self._folder / f"{name}.npy", (self._count, *array.shape[1:]))
+                for name, array in arrays.items()
+            }
+        widths = {name: array.shape[1:] for name, array in self._maps.items()}
+        found = {name: array.shape[1:] for name, array in arrays.items()}
+        if found != widths:
+            raise DataError(f"the embedder returned {found} after {widths} for other faces; it must return one kind")
         stop = self.done + len(arrays["vectors"])
         for name, array in arrays.items():
             self._maps[name][self.done : stop] = array
@@ -166,34 +219,67 @@ class _Rows:
     def _write(self, file: str) -> None:
         for array in self._maps.values():
             array.flush()
-        note = {"name": self._name, "arrays": sorted(self._maps), "done": self.done, "resized": self.resized}
-        write_text(self._folder / file, json.dumps(note) + "\n")
+        note = _Note(self._name, tuple(sorted(self._maps)), self.done, self.resized)
+        write_text(self._folder / file, json.dumps(asdict(note)) + "\n")
 
 
-def _note(path: Path) -> dict[str, Any]:
+def _note(path: Path) -> _Note | None:
+    """A note, or None when there is none that can be understood."""
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(path.read_text(encoding="utf-8"))
+        note = _Note(str(told["name"]), tuple(told["arrays"]), int(told["done"]), int(told["resized"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return note if set(note.arrays) <= set(_ARRAYS) and "vectors" in note.arrays else None
+
+
+def _stored(path: Path, count: int) -> np.memmap[Any, Any] | None:
+    """An array for reading; None when it is damaged or another."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
+        return None
+    return array if array.dtype == np.float32 and array.ndim == 2 and len(array) == count else None
+
+
+def _made(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
+    """A new array with its room on the disk reserved: a map of a full disk would end the process without a word."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        with path.open("rb+") as file:
+            _reserve(file.fileno(), path.stat().st_size)
+    except OSError as error:
+        raise FacebenchError(f"cannot write {path}: {error.strerror}; set --cache to another disk") from None
+    return array
+
+
+def _reserve(handle: int, size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(handle, 0, size)
+        except OSError as error:
+            if error.errno not in _NO_RESERVING:
+                raise
 
 
 def _finished(folder: Path, dataset: FaceDataset, name: str) -> Embedded | None:
-    """What the folder holds, if it is complete and undamaged."""
+    """What the folder holds, if it is complete.
+
+    Raises:
+        DataError: When its arrays hold what is none of an embedding.
+    """
     note = _note(folder / _COMPLETE)
-    if note.get("name") != name or note.get("done") != len(dataset):
+    if note is None or note.name != name or note.done != len(dataset):
         return None
-    try:
-        arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in note["arrays"]}
-    except (OSError, ValueError):
-        return None
-    if any(len(array) != len(dataset) for array in arrays.values()) or "vectors" not in arrays:
+    arrays = {array: _stored(folder / f"{array}.npy", len(dataset)) for array in note.arrays}
+    vectors = arrays["vectors"]
+    if vectors is None or any(array is None for array in arrays.values()):
         return None
     embeddings = Embeddings(
         keys=np.asarray(dataset.keys, dtype=np.str_),
-        vectors=arrays["vectors"],
+        vectors=vectors,
         mirrored=arrays.get("mirrored"),
         confidence=arrays.get("confidence"),
         fingerprint=name,
     )
-    return Embedded(embeddings, int(note["resized"]), reused=True)
+    return Embedded(embeddings, note.resized, reused=True)

@@ -91,12 +91,12 @@ class Embeddings:
 
     def save(self, path: Path) -> None:
         """Writes an ``.npz`` that ``load`` reads; the caller sees to atomicity."""
-        arrays: dict[str, npt.NDArray[Any]] = {"keys": self.keys, "vectors": self.vectors}
+        arrays: dict[str, Any] = {"keys": self.keys, "vectors": self.vectors}
         if self.mirrored is not None:
             arrays["mirrored"] = self.mirrored
         if self.confidence is not None:
             arrays["confidence"] = self.confidence
-        np.savez(path, allow_pickle=False, **arrays)
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> Embeddings:

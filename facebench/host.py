@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -207,7 +209,8 @@ class Host:
 
     def _load(self, plugin: Plugin, point: EntryPoint) -> None:
         try:
-            module = point.load()
+            with redirect_stdout(sys.stderr):  # what a stranger prints must not get into somebody's --json
+                module = point.load()
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # an import may even call sys.exit
@@ -238,7 +241,8 @@ class Host:
     def _ask(self, kind: str, plugin: Plugin, function: Any) -> list[Any]:
         """The well-formed specs of one offer; the others become problems."""
         try:
-            offered = list(function() or ())
+            with redirect_stdout(sys.stderr):
+                offered = list(function() or ())
         except KeyboardInterrupt:
             raise
         except BaseException as error:

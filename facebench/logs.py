@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def logged_to(path: Path) -> Iterator[None]:
-    """Appends the log of all facebench packages to a file as long as the block runs."""
+    """Appends the log of facebench, and of plugins that log below its name, to a file as long as the block runs."""
     root = logging.getLogger("facebench")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

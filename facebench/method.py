@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from facebench.config import plain
+from facebench.config import build_options, plain
 from facebench.contracts import Recipe, TrainJob, fingerprint_of
 from facebench.errors import ConfigError, DataError
+from facebench.plan import checkpoint_folder
 from facebench.results import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from facebench.contracts import Checkpoint, Embedder, FaceDataset, Progress
+    from torch import nn
+
+    from facebench.contracts import Checkpoint, Embedder, FaceDataset, Preprocess, Progress
     from facebench.plan import Choice, Plan
     from facebench.store import Cache
 
@@ -51,6 +54,8 @@ def device_of(asked: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if asked.startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(f"device {asked!r} was asked for, but torch sees no CUDA device; use --device cpu")
+    if asked.startswith("cuda:") and int(asked.removeprefix("cuda:")) >= torch.cuda.device_count():
+        raise ConfigError(f"device {asked!r} was asked for, but torch sees {torch.cuda.device_count()}, counted from 0")
     if asked == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("device 'mps' was asked for, but torch sees no Apple GPU; use --device cpu")
     return asked
@@ -86,16 +91,17 @@ def obtain(
 def _given(plan: Plan) -> Method:
     weights = plan.settings.weights
     embedder: Embedder = plan.method.offer.spec.build(weights, plan.method.options)
-    return Method(embedder, _subject(plan, embedder, weights.name if weights else plan.method.name))
+    model = weights.name if weights else plan.method.name
+    return Method(embedder, _subject(plan, embedder, model, embedder.fingerprint))
 
 
-def _subject(plan: Plan, embedder: Embedder, model: str) -> Subject:
+def _subject(plan: Plan, embedder: Embedder, model: str, weights: str) -> Subject:
     plugin = plan.method.offer.plugin
     return Subject(
         plugin=plan.method.name,
         distribution=f"{plugin.distribution} {plugin.version}",
         model=model,
-        weights=embedder.fingerprint,
+        weights=weights,
         embedding_size=embedder.embedding_size,
         notes=dict(embedder.notes),
     )
@@ -104,15 +110,35 @@ def _subject(plan: Plan, embedder: Embedder, model: str) -> Subject:
 def _loaded(plan: Plan, weights: Path) -> Method:
     """A trainer's backbone with weights from a checkpoint folder or a file of another code base."""
     from facebench.checkpoints import load_weights, read_checkpoint
-    from facebench.inference import TorchEmbedder
 
     chosen = _needed(plan.backbone)
     backbone = chosen.offer.spec.build(chosen.options)
-    preprocess = read_checkpoint(weights).preprocess if weights.is_dir() else chosen.offer.spec.preprocess
-    sha256 = load_weights(weights, backbone)
-    device = device_of(plan.settings.device)
-    embedder = TorchEmbedder(backbone, preprocess, device=device, fingerprint=sha256, notes={})
-    return Method(embedder, _subject(plan, embedder, f"{chosen.name}, weights {weights.name}"))
+    folder = checkpoint_folder(weights)
+    stored = read_checkpoint(folder) if folder is not None else None
+    sha256 = load_weights(folder or weights, backbone)
+    embedder = _network(plan, backbone, stored.preprocess if stored else chosen.offer.spec.preprocess, sha256)
+    model = _in_words(stored.recipe) if stored else f"{chosen.name}, weights {weights.name}"
+    return Method(embedder, _subject(plan, embedder, model, sha256))
+
+
+def _network(plan: Plan, backbone: nn.Module, preprocess: Preprocess, sha256: str) -> Embedder:
+    """A network as an embedder.
+
+    The fingerprint holds whatever changes the output besides the weights: two networks can share one file of weights,
+    as transformers with more or fewer heads do, and torch sums in another order on another device.
+    """
+    import torch
+
+    from facebench.inference import TorchEmbedder
+
+    chosen, device = _needed(plan.backbone), device_of(plan.settings.device)
+    kind = device.partition(":")[0]
+    decides = [sha256, chosen.resolved, str(chosen.offer.plugin), str(torch.__version__), kind]
+    return TorchEmbedder(backbone, preprocess, device=device, fingerprint=fingerprint_of(decides), notes={})
+
+
+def _in_words(recipe: Recipe) -> str:
+    return f"{recipe.backbone} + {recipe.loss}, trained on {recipe.data}"
 
 
 def _trained(
@@ -126,7 +152,6 @@ def _trained(
     import torch
 
     from facebench.checkpoints import load_weights
-    from facebench.inference import TorchEmbedder
 
     backbone_choice, loss_choice = _needed(plan.backbone), _needed(plan.loss)
     dataset = _training_set(plan)
@@ -156,22 +181,24 @@ def _trained(
     )
     checkpoint: Checkpoint = plan.method.offer.spec.build(plan.method.options).fit(job)
     load_weights(checkpoint.folder, backbone)
-    embedder = TorchEmbedder(backbone, checkpoint.preprocess, device=device, fingerprint=checkpoint.sha256, notes={})
-    model = f"{recipe.backbone} + {recipe.loss}, trained on {recipe.data}{_deviations(plan)}"
-    return Method(embedder, _subject(plan, embedder, model), checkpoint)
+    embedder = _network(plan, backbone, checkpoint.preprocess, checkpoint.sha256)
+    model = _in_words(recipe) + _deviations(plan)
+    return Method(embedder, _subject(plan, embedder, model, checkpoint.sha256), checkpoint)
 
 
 def _deviations(plan: Plan) -> str:
-    """What the user set differently, so that two rows of a table can be told apart."""
-    settings = plan.settings
-    sections: dict[str, Mapping[str, Any]] = {
-        "backbone": settings.backbone.options,
-        "loss": settings.loss.options,
-        "trainer": settings.trainer,
-        "train_data": settings.train_data.options,
-    }
-    said = [f"{section}.{key}={value}" for section, values in sections.items() for key, value in values.items()]
-    said += [f"seed={settings.seed}"] if settings.seed else []
+    """Which options differ from their defaults, so that two rows of a table can be told apart."""
+    parts = {"backbone": plan.backbone, "loss": plan.loss, "trainer": plan.method, "train_data": plan.train_data}
+    demo = plan.method.offer.spec.demo if plan.settings.train_data.name == "demo" else {}
+    said = []
+    for section, choice in parts.items():
+        if choice is None:
+            continue
+        usual = dict(demo.get(section, {}))
+        cls = choice.offer.spec.options
+        default = plain(build_options(cls, usual, section) if usual.pop("name", choice.name) == choice.name else cls())
+        said += [f"{section}.{key}={value}" for key, value in plain(choice.options).items() if value != default[key]]
+    said += [f"seed={plan.settings.seed}"] if plan.settings.seed else []
     return f" ({', '.join(said)})" if said else ""
 
 

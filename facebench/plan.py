@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facebench.config import build_options, merged, plain
@@ -17,7 +18,6 @@ from facebench.errors import ConfigError, FacebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from facebench.config import Chosen, Settings
     from facebench.host import Catalog, Offer
@@ -76,8 +76,8 @@ class Plan:
         values: dict[str, Any] = {
             "plugin": self.method.name,
             "protocols": [choice.name for choice in self.protocols],
-            "weights": str(settings.weights.resolve()) if settings.weights else None,
-            "data_root": str(settings.data_root.resolve()) if settings.data_root else None,
+            "weights": str(settings.weights.absolute()) if settings.weights else None,
+            "data_root": str(settings.data_root.absolute()) if settings.data_root else None,
             "seed": settings.seed,
             "device": settings.device,
             "embedding": settings.embedding.model_dump(mode="json"),
@@ -90,13 +90,15 @@ class Plan:
         if self.trains and self.loss:
             values["loss"] = self.loss.resolved
             values["trainer"] = plain(self.method.options)
-            values["train_data"] = self.train_data.resolved if self.train_data else {"name": settings.train_data.name}
+            path = Path(settings.train_data.name).expanduser().absolute()
+            values["train_data"] = self.train_data.resolved if self.train_data else {"name": str(path)}
         return {key: value for key, value in values.items() if value is not None}
 
     def fingerprint(self) -> str:
-        """Hash of everything that can change a number: where files lie and how fast they are read cannot.
+        """Hash of everything that can change a number: how fast files are read and where results go cannot.
 
-        Weights count by content, so a file that was replaced is another run.
+        Weights count by content, so a file that was replaced is another run. The data root counts by its path, so that
+        data of two roots never share a folder; moved data costs an evaluation, since embeddings are kept by content.
 
         Raises:
             FacebenchError: When the weights cannot be read.
@@ -104,7 +106,7 @@ class Plan:
         values = self.resolved()
         values["embedding"] = {"mirror": self.settings.embedding.mirror}
         if self.settings.weights:
-            values["weights"] = content_hash(self.settings.weights)
+            values["weights"] = content_hash(checkpoint_folder(self.settings.weights) or self.settings.weights)
         return fingerprint_of(values)
 
 
@@ -148,7 +150,8 @@ def make(settings: Settings, catalog: Catalog) -> Plan:
     )
     kind, offer = _method(settings.plugin, catalog)
     if kind == "embedders":
-        _refuse_sections(settings, ("backbone", "loss", "trainer", "train_data"), settings.plugin)
+        reason = f"{settings.plugin!r} brings its own trained weights"
+        _refuse_sections(settings, ("backbone", "loss", "trainer", "train_data"), reason)
         options = build_options(offer.spec.options, _with_device(settings, offer), "embedder")
         return Plan(settings, kind, Choice(offer, options), protocols)
     return _training_plan(settings, catalog, offer, protocols)
@@ -179,6 +182,8 @@ def _training_plan(settings: Settings, catalog: Catalog, offer: Offer, protocols
     spec = offer.spec
     if settings.embedder:
         raise ConfigError(f"section 'embedder' does not apply: {settings.plugin!r} is a trainer; use 'trainer'")
+    if settings.weights is not None:
+        _refuse_sections(settings, ("loss", "trainer", "train_data"), "weights are given, so nothing is trained")
     data = catalog.find("datasets", settings.train_data.name)
     # A path is told from a name by what it looks like, so that a misspelt name is not taken for a missing file.
     if data is None and not _is_path(settings.train_data.name):
@@ -200,17 +205,26 @@ def _training_plan(settings: Settings, catalog: Catalog, offer: Offer, protocols
 
 
 def stored_backbone(weights: Path | None) -> dict[str, Any]:
-    """The backbone that a checkpoint folder was trained with, name and options; empty for anything else.
+    """The backbone that a checkpoint was trained with, name and options; empty for weights of other origin.
 
     Raises:
         DataError: When the folder is not a checkpoint or is damaged.
     """
-    if weights is None or not weights.is_dir():
+    folder = checkpoint_folder(weights) if weights is not None else None
+    if folder is None:
         return {}
     from facebench.checkpoints import read_checkpoint
 
-    recipe = read_checkpoint(weights).recipe
+    recipe = read_checkpoint(folder).recipe
     return {"name": recipe.backbone, **recipe.backbone_options}
+
+
+def checkpoint_folder(weights: Path) -> Path | None:
+    """The checkpoint that weights belong to: a folder, or the file in it; None for a file of another code base."""
+    if weights.is_dir():
+        return weights
+    named = weights.name == "weights.safetensors" and (weights.parent / "checkpoint.json").is_file()
+    return weights.parent if named else None
 
 
 def _component(catalog: Catalog, kind: str, chosen: Chosen, demo: Mapping[str, Any], default: str) -> Choice:
@@ -227,12 +241,12 @@ def _choose(catalog: Catalog, kind: str, name: str, values: Mapping[str, Any], w
     return Choice(offer, build_options(offer.spec.options, values, where))
 
 
-def _refuse_sections(settings: Settings, sections: tuple[str, ...], plugin: str) -> None:
+def _refuse_sections(settings: Settings, sections: tuple[str, ...], reason: str) -> None:
     """An option that would silently do nothing is an error."""
     defaults = type(settings).model_fields
     for section in sections:
         if getattr(settings, section) != defaults[section].get_default(call_default_factory=True):
-            raise ConfigError(f"section {section!r} does not apply: {plugin!r} brings its own trained weights")
+            raise ConfigError(f"section {section!r} does not apply: {reason}")
 
 
 def _is_path(name: str) -> bool:

@@ -79,11 +79,11 @@ def run(settings: Settings, host: Host, *, progress: Progress, fresh: bool = Fal
         FacebenchError: When names, options, data or weights cannot be used.
     """
     plan = plans.make(settings, host.catalog)
-    name = plan.fingerprint()
     opened = [_open(choice, settings.data_root) for choice in plan.protocols]
     cache = Cache(settings.cache or cache_root())
     # Given weights are opened before there is a folder, so that a wrong file leaves nothing behind.
     method = None if plan.trains else obtain(plan, cache=cache, fresh=fresh, progress=progress)
+    name = plan.fingerprint()
     with _folder(settings.out, plan, name, fresh=fresh) as folder:
         info = RunInfo(
             plugin=plan.method.name,
@@ -221,7 +221,7 @@ class _Work:
             return None
         plugin = one.choice.offer.plugin
         same = (
-            result.subject.weights == self.method.embedder.fingerprint
+            result.subject == self.method.subject
             and result.data.fingerprint == one.faces.fingerprint
             and result.provenance.facebench == __version__
             and result.protocol_distribution == f"{plugin.distribution} {plugin.version}"
@@ -253,7 +253,7 @@ class _Work:
             one.choice,
             self.method.subject,
             data_of(one.faces, evaluation, demo=settings.data_root is None),
-            device=device_of(settings.device) if self.plan.kind == "trainers" else "cpu",
+            device=_device(self.plan),
             threads=threads(),
             seed=settings.seed,
             config=self.plan.fingerprint(),
@@ -261,6 +261,13 @@ class _Work:
         )
         _store(result, evaluation, self.folder)
         return result
+
+
+def _device(plan: Plan) -> str:
+    """Where the network ran; an embedder knows it from its options, or decides for itself."""
+    if plan.kind == "trainers":
+        return device_of(plan.settings.device)
+    return str(getattr(plan.method.options, "device", "unknown"))
 
 
 def _store(result: Result, evaluation: Evaluation, folder: RunFolder) -> None:
@@ -272,5 +279,5 @@ def _store(result: Result, evaluation: Evaluation, folder: RunFolder) -> None:
         draw(titled, folder.figures / f"{result.protocol}-{curve.name}")
     if evaluation.scores:
         arrays: dict[str, Any] = dict(evaluation.scores)
-        write_atomic(folder.scores(result.protocol), partial(np.savez, allow_pickle=False, **arrays))
+        write_atomic(folder.scores(result.protocol), partial(np.savez, **arrays))
     write_text(folder.result(result.protocol), result.to_json())

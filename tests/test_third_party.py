@@ -138,9 +138,10 @@ def one_clear_line(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def offers(cli, kind, **given):
-    """Name to offer, of what third parties and we offer of a kind."""
-    return {offer["name"]: offer for offer in json.loads(fine(cli("list", kind, "--json", **given)))}
+def offers(cli, *kind, **given):
+    """(Kind, name) to offer, of what third parties and we offer."""
+    listed = json.loads(fine(cli("list", *kind, "--json", **given)))
+    return {(offer["kind"], offer["name"]): offer for offer in listed}
 
 
 # The one that works.
@@ -155,8 +156,8 @@ def test_a_loss_is_listed_with_its_distribution_and_version(cli, installed):
 
 
 def test_a_loss_is_listed_for_machines(cli, installed):
-    given = {"path": (installed("facebench_example"),)}
-    assert offers(cli, "losses", **given)["normface"] == {
+    found = offers(cli, path=(installed("facebench_example"),))
+    assert found["losses", "normface"] == {
         "kind": "losses",
         "name": "normface",
         "summary": "softmax over scaled cosines, without a margin",
@@ -164,7 +165,7 @@ def test_a_loss_is_listed_for_machines(cli, installed):
         "distribution": "facebench-example",
         "version": "1.2.3",
     }
-    assert offers(cli, "trainers", **given)["example"]["distribution"] == "facebench-example"
+    assert found["trainers", "example"]["distribution"] == "facebench-example"
 
 
 def test_info_explains_the_loss_and_its_options(cli, installed):
@@ -261,96 +262,107 @@ def test_a_stranger_can_be_left_out(cli, installed, arguments, variables):
 
 def test_what_is_uninstalled_is_gone(cli, installed, tmp_path):
     site = shutil.copytree(installed("facebench_example"), tmp_path / "site")
-    assert "normface" in offers(cli, "losses", path=(site,))
+    assert ("losses", "normface") in offers(cli, "losses", path=(site,))
     shutil.rmtree(site)
-    assert "normface" not in offers(cli, "losses", path=(site,))
-    assert "arcface" in offers(cli, "losses")
+    left = offers(cli, "losses", path=(site,))
+    assert ("losses", "arcface") in left and ("losses", "normface") not in left
 
 
 # The broken ones, each alone and all at once, beside the one that works.
 
 
+@dataclass(frozen=True)
+class Site:
+    """Broken packages and the path that holds them, with the whole one last."""
+
+    packages: tuple[Broken, ...]
+    path: tuple[Path, ...]
+
+
+def site_of(names, installed):
+    return Site(tuple(BROKEN[name] for name in names), tuple(installed(n) for n in (*names, "facebench_example")))
+
+
 @pytest.fixture(params=[*BROKEN, "all"])
 def broken(request, installed):
-    """The packages that are broken in this test, and the path that holds them."""
-    names = list(BROKEN) if request.param == "all" else [request.param]
-    path = tuple(installed(name) for name in (*names, "facebench_example"))
-    return {name: BROKEN[name] for name in names}, path
+    """Each broken package alone, and all together."""
+    return site_of(BROKEN if request.param == "all" else [request.param], installed)
+
+
+@pytest.fixture
+def all_broken(installed):
+    """All broken packages together."""
+    return site_of(BROKEN, installed)
 
 
 def test_everything_else_is_still_listed_and_right(cli, broken):
-    packages, path = broken
-    for kind in ("losses", "trainers", "protocols", "backbones"):
-        alone, beside = offers(cli, kind, path=path[-1:]), offers(cli, kind, path=path)
-        kept = {name for package in packages.values() for name in package.kept} if kind == "losses" else set()
-        assert set(beside) == set(alone) | kept
-        assert all(beside[name] == offer for name, offer in alone.items())
-    done = cli("list", path=path)
+    alone, beside = offers(cli, path=broken.path[-1:]), offers(cli, path=broken.path)
+    kept = {("losses", name) for package in broken.packages for name in package.kept}
+    assert set(beside) == set(alone) | kept
+    assert all(beside[name] == offer for name, offer in alone.items())
+    done = cli("list", path=broken.path)
     assert "normface" in fine(done)
     assert "problem(s) with plugins; see 'facebench plugins'" in done.stderr
 
 
 def test_plugins_names_plugin_distribution_and_reason(cli, broken):
-    packages, path = broken
-    shown = fine(cli("plugins", path=path)).partition("problems:")[2].splitlines()
-    told = json.loads(fine(cli("plugins", "--json", path=path)))
-    for package in packages.values():
+    shown = fine(cli("plugins", path=broken.path)).partition("problems:")[2].splitlines()
+    told = json.loads(fine(cli("plugins", "--json", path=broken.path)))
+    for package in broken.packages:
         lines = [line for line in shown if line.startswith(f"  {package.plugin} ({package.distribution}): ")]
-        problems = [problem for problem in told["problems"] if problem["distribution"] in package.distribution]
+        problems = [problem for problem in told["problems"] if package.distribution.startswith(problem["distribution"])]
         assert {problem["name"] for problem in problems} == {package.plugin}
         for reason in package.reasons:
             assert any(reason in line for line in lines), shown
             assert any(reason in problem["reason"] for problem in problems)
-    known = {package.distribution.split()[0] for package in packages.values()}
+    known = {package.distribution.split()[0] for package in broken.packages}
     assert {problem["distribution"] for problem in told["problems"]} == known
     assert {"arcface", "example"} <= {plugin["name"] for plugin in told["plugins"]}
 
 
 def test_info_still_explains_what_is_whole(cli, broken):
-    packages, path = broken
-    assert "offered by facebench " in fine(cli("info", "lfw", path=path))
-    (arcface,) = json.loads(fine(cli("info", "arcface", "--kind", "losses", "--json", path=path)))
-    assert arcface["distribution"].startswith("facebench ")
-    assert "additive angular margin" in arcface["summary"]
+    assert "offered by facebench " in fine(cli("info", "lfw", path=broken.path))
 
 
 @pytest.mark.slow
 def test_doctor_notes_the_problems_and_passes(cli, broken):
-    packages, path = broken
-    checks = {row["check"]: row for row in json.loads(fine(cli("doctor", "--json", path=path)))}
+    checks = {row["check"]: row for row in json.loads(fine(cli("doctor", "--json", path=broken.path)))}
     assert checks["plugins"]["state"] == "note"
     assert "see 'facebench plugins'" in checks["plugins"]["found"]
 
 
-def test_asking_for_what_is_broken_is_one_clear_line(cli, broken):
-    packages, path = broken
-    for package in packages.values():
-        said = one_clear_line(cli("info", package.asked, path=path))
-        assert f"name {package.asked!r} is not available: plugin {package.plugin} ({package.distribution}): " in said
-        assert any(reason in said for reason in package.reasons)
-        ran = one_clear_line(cli("run", "--plugin", package.asked, "--protocol", "lfw", path=path))
-        assert f"{package.asked!r} is not available" in ran
-    assert not (Path(path[0]).parent / "runs").exists()
+@pytest.mark.parametrize("name", BROKEN)
+def test_asking_for_what_is_broken_is_one_clear_line(cli, installed, tmp_path, name):
+    package, path = BROKEN[name], site_of([name], installed).path
+    said = one_clear_line(cli("info", package.asked, path=path))
+    assert f"name {package.asked!r} is not available: plugin {package.plugin} ({package.distribution}): " in said
+    assert any(reason in said for reason in package.reasons)
+    ran = one_clear_line(cli("run", "--plugin", package.asked, "--protocol", "lfw", path=path))
+    assert f"{package.asked!r} is not available: plugin {package.plugin} ({package.distribution}): " in ran
+    assert not (tmp_path / "runs").exists()
 
 
-def test_a_name_that_nobody_knows_mentions_who_may_have_had_it(cli, broken):
-    packages, path = broken
-    said = one_clear_line(cli("info", "early", path=path))
-    names = ", ".join(sorted(package.plugin for package in packages.values()))
+def test_a_name_taken_by_a_stranger_is_still_ours(cli, all_broken):
+    (arcface,) = json.loads(fine(cli("info", "arcface", "--kind", "losses", "--json", path=all_broken.path)))
+    assert arcface["distribution"].startswith("facebench ")
+    assert "additive angular margin" in arcface["summary"]
+
+
+def test_a_name_that_nobody_knows_mentions_who_may_have_had_it(cli, all_broken):
+    said = one_clear_line(cli("info", "early", path=all_broken.path))
+    names = ", ".join(sorted(package.plugin for package in all_broken.packages))
     assert said.endswith(f"plugins with problems: {names} (see 'facebench plugins')")
 
 
-def test_with_third_parties_off_there_are_no_problems(cli, broken):
-    packages, path = broken
-    told = json.loads(fine(cli("plugins", "--json", path=path, FACEBENCH_PLUGINS="off")))
+def test_with_third_parties_off_there_are_no_problems(cli, all_broken):
+    told = json.loads(fine(cli("plugins", "--json", path=all_broken.path, FACEBENCH_PLUGINS="off")))
     assert told["problems"] == []
     assert {plugin["distribution"] for plugin in told["plugins"]} == {"facebench"}
 
 
-def test_a_broken_plugin_can_be_left_out_by_name(cli, broken):
-    packages, path = broken
-    names = [package.plugin for package in packages.values() if package.plugin != "arcface"]
+def test_broken_plugins_can_be_left_out_by_name(cli, all_broken):
+    names = [package.plugin for package in all_broken.packages if package.plugin != "arcface"]
     left_out = [word for name in names for word in ("--no-plugin", name)]
-    told = json.loads(fine(cli("plugins", "--json", *left_out, path=path)))
-    assert {problem["name"] for problem in told["problems"]} <= {"arcface"}
+    told = json.loads(fine(cli("plugins", "--json", *left_out, path=all_broken.path)))
+    assert {problem["name"] for problem in told["problems"]} == {"arcface"}
     assert not {plugin["name"] for plugin in told["plugins"]} & set(names)

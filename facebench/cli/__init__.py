@@ -12,7 +12,7 @@ from importlib import import_module
 import click
 
 from facebench import __version__
-from facebench.errors import FacebenchError
+from facebench.errors import FacebenchError, UnknownName
 
 _COMMANDS = {
     "run": "Train or load a method, evaluate it, store the results.",
@@ -38,6 +38,18 @@ class Lazy(click.Group):
         module = import_module(f"facebench.cli.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments begin with.
+
+        Raises:
+            UnknownName: When there is none of that name.
+        """
+        if args[0] not in _COMMANDS:
+            raise UnknownName("command", args[0], _COMMANDS)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help."""

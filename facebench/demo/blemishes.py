@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _AROUND = np.arange(-4, 5)
 
 
-def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
-    """Lines across the forehead, beside the eyes and from the nose to the mouth."""
+def paint_wrinkles(planes: Plane, view: View, traits: Traits, bare: Plane) -> None:
+    """Lines across the forehead, beside the eyes and from the nose to the mouth, where skin is bare."""
     depth = traits["wrinkles"]
     window = view.windows["forehead"]
     x, y = window(view.x), window(view.y)
@@ -29,6 +29,7 @@ def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
     fold = line(place, 0.5, 0.3)
     fold *= unit(ellipse(x, y, (0.0, -24.0), (30.0, 13.0)))
     fold *= 0.75 * depth + 0.25 * depth * np.clip(traits["brow-raise"], 0.0, None)
+    fold *= window(bare)
     darken(window(planes), unit(fold), 0.55, 0.425)
     window = view.windows["temples"]
     wide, y = np.abs(window(view.x)), window(view.y)
@@ -40,12 +41,13 @@ def paint_wrinkles(planes: Plane, view: View, traits: Traits) -> None:
     fold = line(place, 0.5, 0.28)
     fold *= unit(ellipse(wide, y, (edge + 6.0, 1.5), (6.5, 8.0)))
     fold *= depth * (0.6 + 0.5 * np.clip(traits["smile"], 0.0, None))
+    fold *= window(bare)
     darken(window(planes), unit(fold), 0.58, 0.445)
     window = view.windows["folds"]
     wide, y = np.abs(window(view.x)), window(view.y)
     nose, mouth = traits["nose-length"], traits["mouth-height"]
     slope = (traits["mouth-width"] + 4.5 - traits["nose-width"]) / (mouth - nose)
-    crease = line(wide, (y - nose) * slope + traits["nose-width"] + 1.6, 1.9)
+    crease = line(wide, (y - nose) * slope + traits["nose-width"] + 1.6, 2.6)
     crease *= unit(ellipse(wide, y, (16.0, (nose + mouth) * 0.5), (12.0, 12.5)))
     crease *= 0.62 * traits["smile-lines"] + 0.35 * np.clip(traits["smile"], 0.0, None)
     darken(window(planes), unit(crease), 0.58, 0.445)

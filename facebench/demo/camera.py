@@ -31,7 +31,7 @@ def develop(planes: Plane, traits: Traits) -> npt.NDArray[np.uint8]:
     for image in range(len(traits)):
         picture = planes[:, image]
         if blur[image] > 0:
-            picture = defocus(picture, float(blur[image]) * 2.4)
+            picture = defocus(picture, float(blur[image]) * 2.2)
         if side[image] < SIZE:
             picture = coarsen(picture, int(side[image]))
         if noise[image] > 0:
@@ -69,10 +69,8 @@ def _spread(picture: Plane, step: int, weight: np.float32) -> Plane:
 
 def coarsen(picture: Plane, side: int) -> Plane:
     """Average (3, H, W) over `side` x `side` cells and stretch that smoothly back to full size."""
-    for resample in (_cells, _stretch):
-        for _ in range(2):
-            picture = np.ascontiguousarray(resample(picture, side).transpose(0, 2, 1))
-    return picture
+    across = _cells(np.ascontiguousarray(_cells(picture, side).transpose(0, 2, 1)), side)
+    return _stretch(np.ascontiguousarray(_stretch(across, side).transpose(0, 2, 1)), side)
 
 
 def _cells(picture: Plane, side: int) -> Plane:

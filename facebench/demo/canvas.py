@@ -51,10 +51,10 @@ class Traits:
         """Add `amount` (B, 1, 1) to one parameter."""
         self._values[:, self._index[name]] += amount[:, 0, 0]
 
-    def only(self, images: int | npt.NDArray[np.intp]) -> Traits:
-        """The parameters of one image, as a batch of one, or of several."""
+    def only(self, images: npt.NDArray[np.intp]) -> Traits:
+        """The parameters of some images."""
         count = len(IDENTITY_PARAMETERS)
-        rows = self._values[np.atleast_1d(images)]
+        rows = self._values[images]
         return Traits(rows[:, :count], rows[:, count:])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo.canvas import blob, colour, enrich, paint, ramp, strands, unit
+from facebench.demo.canvas import blob, colour, enrich, paint, ramp, strands, stretch, unit
 
 if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
@@ -45,14 +45,14 @@ class Hair:
     hood: Plane
 
 
-def comb(view: View, traits: Traits, outline: Plane) -> Hair:
-    """Lay the strands; `outline` is the field that `hood` gives."""
+def comb(half: View, traits: Traits, outline: Plane) -> Hair:
+    """Lay the strands, given every second pixel of the view and of what `hood` gives."""
     grey = np.clip(traits["grey"], 0.0, 1.0)
     hue = ramp(traits["hair-colour"], HAIR) * (1.0 + traits["hair-redness"] * colour(0.38, -0.05, -0.30))
     hue = hue + (colour(168.0, 166.0, 164.0) - hue) * grey
-    drop = np.clip(view.y - CROWN, 16.0, None)
-    spread = view.x - (traits["hair-parting"] + traits["hair-shift"])
-    turn = view.y * 0.05
+    drop = np.clip(half.y - CROWN, 16.0, None)
+    spread = half.x - (traits["hair-parting"] + traits["hair-shift"])
+    turn = half.y * 0.05
     turn += traits["hair-shift"] * 0.11
     turn -= np.floor(turn)
     turn *= 1.0 - turn
@@ -60,8 +60,8 @@ def comb(view: View, traits: Traits, outline: Plane) -> Hair:
     spread += turn
     spread /= drop
     spread *= 520.0
-    tex = np.take(strands(), spread.astype(np.int32), mode="wrap")
-    return Hair(enrich(hue, traits), tex, outline)
+    tex = np.take(strands(), stretch(spread).astype(np.int32), mode="wrap")
+    return Hair(enrich(hue, traits), tex, stretch(outline))
 
 
 def hood(view: View, traits: Traits) -> Plane:
@@ -186,38 +186,46 @@ def _hairline(x: Plane, traits: Traits) -> Plane:
 
 
 def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plane) -> None:
-    """Paint beard and moustache; the lips come later, on top."""
-    has = np.flatnonzero((traits["beard"] > 0) | (traits["moustache"] > 0))
-    if not len(has):
-        return
-    window, some = view.windows["beard"], traits.only(has)
-    part = window(planes)[:, has]
-    alpha = _whiskers(window(view.x)[has], window(view.y)[has], window(out)[has], some)
-    paint(part, alpha, hair.colour[:, has] * 0.72)
-    window(planes)[:, has] = part
+    """Paint beard and moustache of those who have one; the lips come later, on top."""
+    for name, cover in (("beard", _beard), ("moustache", _moustache)):
+        has = np.flatnonzero(traits[name] > 0)
+        if not len(has):
+            continue
+        window = view.windows[name]
+        x, y, part = window(view.x)[has], window(view.y)[has], window(planes)[:, has]
+        wide = np.abs(x)
+        alpha = cover(wide, y, window(out)[has], traits.only(has))
+        place = wide * 9.0
+        place -= y * 4.0
+        hairs = np.take(strands(), place.astype(np.int32), mode="wrap")
+        hairs *= 0.53
+        hairs += 0.48
+        alpha *= hairs
+        paint(part, unit(alpha), hair.colour[:, has] * 0.72)
+        window(planes)[:, has] = part
 
 
-def _whiskers(x: Plane, y: Plane, far: Plane, traits: Traits) -> Plane:
-    """Coverage (B, h, w) of beard and moustache."""
-    wide = np.abs(x)
+def _beard(wide: Plane, y: Plane, far: Plane, traits: Traits) -> Plane:
+    """Coverage (B, h, w) of chin and cheeks."""
     extent = np.clip(traits["beard-extent"], 0.0, 1.0)
-    edge = wide * -0.85
-    edge += 47.0 - 4.0 * extent
-    edge += np.clip(wide - (13.0 + 40.0 * extent), 0.0, None) * 2.5
-    full = y - edge
-    full *= 0.11
-    unit(full)
-    full *= unit((1.04 - far) * 14.0)
-    full *= np.clip(traits["beard"], 0.0, 1.0) * 1.15
+    edge = np.clip(wide - (13.0 + 40.0 * extent), 0.0, None)
+    edge *= -2.5
+    edge += y
+    edge -= 47.0 - 4.0 * extent
+    edge += wide * 0.85
+    edge *= 0.11
+    unit(edge)
+    inside = np.subtract(1.04, far)
+    inside *= 14.0
+    edge *= unit(inside)
+    edge *= np.clip(traits["beard"], 0.0, 1.0) * 1.15
+    return edge
+
+
+def _moustache(wide: Plane, y: Plane, far: Plane, traits: Traits) -> Plane:
+    """Coverage (B, h, w) between nose and mouth."""
     mouth, nose = traits["mouth-height"], traits["nose-length"] + 6.0
-    lip = blob(wide, y, (4.5, (mouth + nose) * 0.5 + 0.6), (traits["mouth-width"] + 1.0, 0.5 * (mouth - nose) + 3.0))
+    middle, half = (mouth + nose) * 0.5 + 0.6, 0.5 * (mouth - nose) + 3.0
+    lip = blob(wide, y, (4.5, middle), (traits["mouth-width"] - 0.5, half))
     lip *= np.clip(traits["moustache"], 0.0, 1.0) * 2.2
-    place = wide * 9.0
-    place -= y * 4.0
-    hairs = np.take(strands(), place.astype(np.int32), mode="wrap")
-    hairs *= 0.6
-    hairs += 0.55
-    np.maximum(full, unit(lip), out=full)
-    full *= hairs
-    full *= 0.88
-    return unit(full)
+    return unit(lip)

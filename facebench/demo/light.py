@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebench.demo.blemishes import paint_wrinkles
 from facebench.demo.canvas import SIZE, TILE, blob, colour, darken, enrich, mottle, smooth, stretch, unit
 from facebench.demo.nose import bent
 from facebench.demo.relief import Ground, relief
@@ -82,7 +83,7 @@ def _lit(heights: Plane, traits: Traits) -> Plane:
 
 
 def _tint(factors: Plane, view: View, traits: Traits, ground: Ground) -> None:
-    """Blush, shadowed eye sockets, the shadow of the nose, and the turn away at the outline; in place."""
+    """Blush, shadowed eye sockets, wrinkles, and the turn away at the outline; in place."""
     window = view.windows["cheeks"]
     flush = blob(np.abs(window(view.x)), window(view.y), (22.0, 21.0), (17.0, 15.0))
     flush *= traits["blush"]
@@ -104,8 +105,11 @@ def _tint(factors: Plane, view: View, traits: Traits, ground: Ground) -> None:
     rim = ground.out - 0.55
     rim *= 2.0
     smooth(rim)
-    rim *= 0.30 * (1.0 - ground.covered)
+    bare = 1.0 - ground.covered
+    rim *= 0.30
+    rim *= bare
     darken(factors, rim, 0.80, 0.64)
+    paint_wrinkles(factors, view, traits, bare)
 
 
 def background(planes: Plane, cover: Plane, traits: Traits) -> None:

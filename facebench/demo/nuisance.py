@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NUISANCE_STREAM = np.uint64(0x5CE4E)
 
 NUISANCE_TABLE: tuple[Parameter, ...] = (
-    Parameter("yaw", -0.62, 0.62, 2, "turn to the side in radians"),
+    Parameter("yaw", -0.68, 0.68, 2, "turn to the side in radians"),
     Parameter("turn-side", -1.0, 1.0, 1, "sign of the additional turn"),
     Parameter("pitch", -0.26, 0.26, 2, "nod in radians"),
     Parameter("roll", -0.09, 0.09, 2, "tilt left by the alignment in radians"),
@@ -52,7 +52,7 @@ NUISANCE_TABLE: tuple[Parameter, ...] = (
     Parameter("occlusion-hue", 0.0, 1.0, 1, "which colour it has"),
     Parameter("glasses", 0.0, 1.0, 1, "below the probability of spectacles there are some"),
     Parameter("glasses-shape", 0.0, 1.0, 1, "round to wide"),
-    Parameter("blur", 0.0, 1.0, 1, "below a half the picture is sharp"),
+    Parameter("blur", 0.0, 1.0, 1, "below three fifths the picture is sharp"),
     Parameter("noise", 0.0, 1.0, 1, "strength of the sensor noise"),
     Parameter("noise-place", 0.0, 1.0, 1, "which noise"),
     Parameter("low-resolution", 0.0, 1.0, 1, "below the probability of a coarse picture it is one"),
@@ -86,7 +86,7 @@ class Nuisance:
     Strengths are factors on the ordinary range: 0 switches a kind off, 1 is ordinary, up to 3 is allowed.
 
     Attributes:
-        pose: Turning (up to 35 degrees at 1) and nodding.
+        pose: Turning (up to 39 degrees at 1) and nodding.
         turn: Further turn in degrees to a random side, 0 to 55: 40 for the profile probes of a CFP-FP-like protocol.
         light: Direction, exposure, colour and contrast.
         expression: Smile, open mouth, eyebrows, eyelids, gaze, make-up, lie of the hair.
@@ -95,7 +95,7 @@ class Nuisance:
         misalignment: Shift, size and tilt that the alignment got wrong.
         occlusion: Probability of sunglasses, a mask, a hand or a block.
         glasses: Probability of spectacles.
-        blur: Strength of defocus; half of the images stay sharp.
+        blur: Strength of defocus; three in five images stay sharp.
         noise: Strength of sensor noise.
         low_resolution: Probability that an image was taken at few pixels.
         resolution: Range of its side in pixels when it was, 6 to 112.
@@ -105,10 +105,10 @@ class Nuisance:
     turn: float = 0.0
     light: float = 1.0
     expression: float = 1.0
-    age: float = 0.35
+    age: float = 0.45
     background: float = 1.0
     misalignment: float = 1.0
-    occlusion: float = 0.08
+    occlusion: float = 0.10
     glasses: float = 0.12
     blur: float = 0.6
     noise: float = 1.0
@@ -197,7 +197,7 @@ def _resolve(column: dict[str, npt.NDArray[np.float32]], nuisance: Nuisance) -> 
         column["occlusion"] < nuisance.occlusion, np.floor(column["occlusion-kind"]), np.float32(-1)
     )
     column["glasses"][...] = (column["glasses"] < nuisance.glasses) & (column["occlusion-kind"] != 0)
-    column["blur"][...] = np.clip(column["blur"] * 2.0 - 1.0, 0, 1) * np.float32(nuisance.blur)
+    column["blur"][...] = np.clip(column["blur"] * 2.5 - 1.5, 0, 1) * np.float32(nuisance.blur)
     low, high = nuisance.resolution
     side = np.rint(low + (high - low) * column["coarseness"])
     column["coarseness"][...] = np.where(column["low-resolution"] < nuisance.low_resolution, side, np.float32(112))

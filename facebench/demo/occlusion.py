@@ -21,7 +21,7 @@ CLOTH = (
     (98.0, 128.0, 104.0),
     (218.0, 196.0, 150.0),
 )
-SUNGLASSES, MASK, HAND, BLOCK = range(4)
+CLEAR, SUNGLASSES, MASK, HAND, BLOCK = range(5)
 
 
 def occlude(planes: Plane, cover: Plane, view: View, traits: Traits, skin: Plane) -> None:
@@ -35,22 +35,21 @@ def occlude(planes: Plane, cover: Plane, view: View, traits: Traits, skin: Plane
         skin: (3, B, 1, 1) skin colours, for hands.
     """
     cast = light_colour(traits)
-    kinds = traits["occlusion-kind"][:, 0, 0]
-    glasses = traits["glasses"][:, 0, 0]
-    for image in range(len(traits)):
-        kind = int(kinds[image])
-        if kind < 0 and not glasses[image]:
+    kinds, glasses = traits["occlusion-kind"][:, 0, 0], traits["glasses"][:, 0, 0] > 0
+    for kind, chosen in enumerate((glasses, kinds == 0, kinds == 1, kinds == 2, kinds == 3)):
+        has = np.flatnonzero(chosen)
+        if not len(has):
             continue
-        one = slice(image, image + 1)
-        part, mine, seen, light = planes[:, one], traits.only(image), view.only(image), cast[:, one]
-        if glasses[image] or kind == SUNGLASSES:
-            _glasses(part, seen, mine, light, dark=kind == SUNGLASSES)
-        if kind == MASK:
-            _mask(part, seen, mine, light)
+        part, behind, some, light = planes[:, has], cover[has], traits.only(has), cast[:, has]
+        if kind in (CLEAR, SUNGLASSES):
+            _glasses(part, view.only(has), some, light, dark=kind == SUNGLASSES)
+        elif kind == MASK:
+            _mask(part, view.only(has), some, light)
         elif kind == HAND:
-            _hand(part, cover[one], mine, skin[:, one] * light)
-        elif kind == BLOCK:
-            _block(part, cover[one], mine, light)
+            _hand(part, behind, some, skin[:, has] * light)
+        else:
+            _block(part, behind, some, light)
+        planes[:, has], cover[has] = part, behind
 
 
 def _glasses(planes: Plane, view: View, traits: Traits, light: Plane, *, dark: bool) -> None:

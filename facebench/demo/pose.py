@@ -18,6 +18,8 @@ import numpy as np
 from facebench.demo.canvas import SIZE, WHOLE, Window, stretch
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from facebench.demo.canvas import Plane, Traits
 
 LANDMARKS = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
@@ -48,8 +50,9 @@ BOXES: dict[str, tuple[float, float, float, float]] = {
     "temples": (-42.0, 42.0, -8.0, 11.0),
     "forehead": (-31.0, 31.0, -38.0, -10.0),
     "ears": (-80.0, 80.0, -14.5, 23.5),
-    "beard": (-50.0, 50.0, -2.0, 70.0),
-    "neck": (-80.0, 80.0, 30.0, 90.0),
+    "beard": (-46.0, 46.0, 3.0, 67.0),
+    "moustache": (-19.0, 19.0, 19.0, 48.0),
+    "neck": (-29.0, 29.0, 29.0, 90.0),
     "glasses": (-50.0, 50.0, -16.0, 18.0),
 }
 """Where each feature can lie in face coordinates, whoever is drawn: left, right, top, bottom."""
@@ -164,10 +167,9 @@ class View:
         }
         return View(x, y, self.lean, windows, self.lens)
 
-    def only(self, image: int) -> View:
-        """The same view of one image, as a batch of one; windows and lens stay those of the batch."""
-        one = slice(image, image + 1)
-        return View(self.x[one], self.y[one], self.lean[one], self.windows, self.lens)
+    def only(self, images: npt.NDArray[np.intp]) -> View:
+        """The same view of some images; windows and lens stay those of the batch."""
+        return View(self.x[images], self.y[images], self.lean[images], self.windows, self.lens)
 
 
 def sine(angle: Plane) -> Plane:

@@ -18,7 +18,7 @@ PAPER = "Deng, Guo, Xue, Zafeiriou: ArcFace: Additive Angular Margin Loss for De
 # Settings for the built-in faces: a small network and a training that two CPU cores finish in about a minute.
 DEMO: dict[str, dict[str, Any]] = {
     "backbone": {"name": "tinynet"},
-    "trainer": {"epochs": 8, "batch_size": 64, "learning_rate": 0.1, "warmup_epochs": 0.5},
+    "trainer": {"epochs": 6, "batch_size": 64, "learning_rate": 0.1, "warmup_epochs": 0.5},
 }
 
 

@@ -60,7 +60,7 @@ class PairFaces:
             )
         return np.asarray(rows, dtype=np.int64)
 
-    @property
+    @cached_property
     def keys(self) -> list[str]:
         """Sorted, each once."""
         return [str(key) for key in self._keys]
@@ -77,11 +77,12 @@ class PairFaces:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the pictures and of the list, in order."""
+        """Hash of the pictures and of all that the list says, in order."""
         digest = hashlib.sha256(self._source.fingerprint.encode() if self._source is not None else b"no pictures")
-        for part in (self.pairs.first, self.pairs.second):
-            digest.update("\0".join(map(str, part)).encode())
+        for part in (self.pairs.first, self.pairs.second, *(self.pairs.subjects or ())):
+            digest.update("\0".join([*map(str, part), "\0"]).encode())
         digest.update(np.packbits(self.pairs.same).tobytes())
+        digest.update(f"{self.pairs.folds} folds".encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:

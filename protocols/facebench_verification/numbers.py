@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from facebench import Interval, Metric
+from facebench import Interval, Metric, MetricError
 from facebench.metrics import (
     auc,
     bootstrap_intervals,
@@ -250,7 +250,10 @@ def _val(comparison: Comparison, target: float) -> Metric:
     if target * training < 1:
         reason = f"FAR {_spelt(target)} is below what {training:,} impostor pairs of the other folds resolve"
         return _metric(comparison, name, None, reason=reason)
-    found = val_at_far(comparison.distances, comparison.same, target=target, folds=comparison.folds)
+    try:
+        found = val_at_far(comparison.distances, comparison.same, target=target, folds=comparison.folds)
+    except MetricError as error:  # a fold without either kind, as in a list that is sorted by kind
+        return _metric(comparison, name, None, reason=str(error))
     detail = {"std": found.val_std, "far": found.far}
     return _metric(comparison, name, found.val, interval=_interval(fold_interval(found.folds)), detail=detail)
 

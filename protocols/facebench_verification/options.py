@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from facebench import option, options
+from facebench import ConfigError, option, options
 
 
 @options
@@ -22,6 +22,11 @@ class VerificationOptions:
         default="", help="folder, tar or list of pictures, relative to the data root, instead of the usual"
     )
     samples: int = option(default=1000, help="bootstrap replicates behind each interval; 0 leaves intervals out", ge=0)
+
+    def __post_init__(self) -> None:
+        """Refuses rates that are none, before a network is trained for them."""
+        if len(set(self.far)) < len(self.far) or not all(0 < rate < 1 for rate in self.far):
+            raise ConfigError(f"far must hold different rates between 0 and 1, found {list(self.far)}")
 
 
 @options

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+# Not str.isdigit: that takes superscripts too, and int() takes no number of any length.
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _ENDING = re.compile(r"\.(jpe?g|png|bmp|webp|pgm|ppm)$", re.IGNORECASE)
 
 
@@ -62,17 +64,19 @@ def read_pairs(path: Path) -> Pairs:
         DataError: When the file cannot be read or a line fits neither form.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable list of pairs: {error}") from None
     rows = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not rows:
         raise DataError(f"{path}: the list of pairs is empty")
     folds, per_fold = None, None
-    if all(field.isdigit() for field in rows[0][1]) and len(rows[0][1]) <= 2:
+    if all(map(_NUMBER.fullmatch, rows[0][1])) and len(rows[0][1]) <= 2:
         folds, per_fold = _count_line(rows.pop(0)[1])
     # A person's name may be a number, so the form is that of the whole list, not of one line.
-    generic = all(len(fields) == 3 and fields[2] in ("0", "1") and not fields[1].isdigit() for _, fields in rows)
+    generic = all(
+        len(fields) == 3 and fields[2] in ("0", "1") and not _NUMBER.fullmatch(fields[1]) for _, fields in rows
+    )
     pairs = _generic(rows) if generic else _lfw(path, rows, folds)
     if per_fold is not None and folds is not None and len(pairs) != 2 * folds * per_fold:
         raise DataError(
@@ -91,7 +95,7 @@ def _count_line(fields: list[str]) -> tuple[int | None, int | None]:
 def _lfw(path: Path, rows: list[tuple[int, list[str]]], folds: int | None) -> Pairs:
     first, second, who, other, same = [], [], [], [], []
     for number, fields in rows:
-        if len(fields) not in (3, 4) or not fields[1].isdigit() or not fields[-1].isdigit():
+        if len(fields) not in (3, 4) or not _NUMBER.fullmatch(fields[1]) or not _NUMBER.fullmatch(fields[-1]):
             raise DataError(
                 f"{path}, line {number}: expected 'name n m', 'name n name m' or 'path path 0|1', "
                 f"found {' '.join(fields)[:80]!r}"

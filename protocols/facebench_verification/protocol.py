@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from facebench import Evaluation, MetricError
+from facebench import DataError, Evaluation, MetricError
 from facebench.datasets import PackImages, open_images
 from facebench_verification.curves import histogram, roc
 from facebench_verification.demo import demo_faces, demo_pairs
@@ -56,7 +56,7 @@ class Verification:
 
         Raises:
             DatasetMissing: When lists or pictures are not below the root.
-            DataError: When they are damaged, or the list names an absent picture.
+            DataError: When they are damaged, the list names an absent picture, or it cannot be evaluated.
         """
         if root is None:
             drawn = demo_faces()
@@ -65,11 +65,23 @@ class Verification:
         found = look(self._place, root, pairs=chosen.pairs, images=chosen.images, need_images=images)
         if found.pack is not None:
             pack = PackImages(found.pack)
-            return PairFaces(self._place.name, pairs_of_pack(pack), pack, listed_in=found.pack)
+            faces = PairFaces(self._place.name, pairs_of_pack(pack), pack, listed_in=found.pack)
+            return self._usable(faces, found.pack)
         if found.pairs is None:
             raise RuntimeError("look() found neither a pack nor a list and did not say so")
         source = open_images(found.images) if found.images is not None else None
-        return PairFaces(self._place.name, read_pairs(found.pairs), source, listed_in=found.pairs)
+        faces = PairFaces(self._place.name, read_pairs(found.pairs), source, listed_in=found.pairs)
+        return self._usable(faces, found.pairs)
+
+    def _usable(self, faces: PairFaces, listed_in: Path) -> PairFaces:
+        """The faces, if their pairs can be evaluated: better told now than after the training."""
+        count, same, folds = len(faces.pairs), int(faces.pairs.same.sum()), faces.pairs.folds or self._folds
+        if not 0 < same < count:
+            kind = "the same person" if same else "two people"
+            raise DataError(f"{listed_in}: all {count} pairs show {kind}; verification needs both kinds")
+        if not 2 <= folds <= count:
+            raise DataError(f"{listed_in}: {count} pairs in {folds} folds; at least 2 folds of one pair are needed")
+        return faces
 
     def evaluate(self, embeddings: Embeddings, faces: FaceDataset, /, *, seed: int) -> Evaluation:
         """Accuracy over folds, ROC metrics, intervals.

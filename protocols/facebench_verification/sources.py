@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from facebench.datasets import PackImages
 
+_PICTURES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".pnm", ".bmp", ".webp")
 _PACKS = (".bin", ".bin.xz", ".xz")
 
 
@@ -103,9 +104,10 @@ def look(place: Place, root: Path, *, pairs: str = "", images: str = "", need_im
     if not need_images:
         return Found(pairs=listed)
     beside = [listed.parent, *(base for base in bases if base != listed.parent)]
-    pictures = _chosen(place, root, images) if images else _first(b / name for b in beside for name in place.images)
+    candidates = [base / name for base in beside for name in place.images]
+    pictures = _chosen(place, root, images) if images else _first(filter(_may_hold_pictures, candidates))
     if pictures is None:
-        raise DatasetMissing(place.name, [base / name for base in beside for name in place.images], place.how_to_get)
+        raise DatasetMissing(place.name, candidates, place.how_to_get)
     return Found(pairs=listed, images=pictures)
 
 
@@ -123,6 +125,13 @@ def _chosen(place: Place, root: Path, name: str) -> Path:
 
 def _first(candidates: Iterable[Path]) -> Path | None:
     return next((path for path in candidates if path.exists()), None)
+
+
+def _may_hold_pictures(path: Path) -> bool:
+    """Whether a file, or a folder of more than lists: the one the list itself lies in is a candidate for some sets."""
+    if not path.is_dir():
+        return path.exists()
+    return any(entry.is_dir() or entry.suffix.lower() in _PICTURES for entry in path.iterdir())
 
 
 def pairs_of_pack(pack: PackImages) -> Pairs:

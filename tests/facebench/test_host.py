@@ -449,3 +449,25 @@ def test_an_installation_without_metadata_is_a_plugin_of_unknown_origin(tmp_path
         sys.modules.pop("halfway_plugin", None)
     assert str(offer.plugin) == "halfway (unknown)"
     assert not offer.plugin.bundled
+
+
+def test_what_a_plugin_prints_does_not_reach_standard_output(capsys):
+    def noisy():
+        print("hello from an offer")
+        return []
+
+    module = ModuleType("noisy")
+    module.facebench_losses = hookimpl(noisy)
+
+    class Point:
+        name, value, dist = "noisy", "noisy", None
+
+        def load(self):
+            print("hello from an import")
+            return module
+
+    Host([Point()])
+    seen = capsys.readouterr()
+    assert seen.out == ""
+    assert "hello from an import" in seen.err
+    assert "hello from an offer" in seen.err

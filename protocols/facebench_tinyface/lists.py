@@ -1,0 +1,141 @@
+"""TinyFace's two lists, MATLAB files that say which picture shows whom.
+
+Such a file comes from strangers, so it is small, only the two variables that it should hold are read, and everything
+about them is checked. The identity stands a second time in front of the first ``_`` of each picture's name; where the
+two disagree, one of them is wrong and no figure would mean anything.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebench import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+PROBE_LIST = "probe_img_ID_pairs.mat"
+GALLERY_LIST = "gallery_match_img_ID_pairs.mat"
+PROBE, GALLERY, DISTRACTOR = "Probe", "Gallery_Match", "Gallery_Distractor"
+
+# The real lists have 23 kB. The limit bounds what a forged one can unpack to, a thousand times its size.
+_LARGEST = 1 << 20
+_NUMERIC = {"double", "single", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
+_NAME = re.compile(r"(\d{1,15})_[^/\\\0]+\.(?:jpe?g|png|bmp|webp)", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listed:
+    """The pictures of a list, in its order.
+
+    Attributes:
+        keys: ``Probe/1_162``: folder and name without extension, (N,). Equal names occur in several folders.
+        ids: Who is shown, int64 (N,), from 0 on.
+    """
+
+    keys: npt.NDArray[np.str_]
+    ids: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def read_probes(path: Path) -> Listed:
+    """Reads ``probe_img_ID_pairs.mat``: variables ``probe_set`` (names) and ``probe_ids``.
+
+    Raises:
+        DataError: When it is not such a list, or names and identities disagree.
+    """
+    return _read(path, names="probe_set", ids="probe_ids", folder=PROBE)
+
+
+def read_gallery(path: Path) -> Listed:
+    """Reads ``gallery_match_img_ID_pairs.mat``: variables ``gallery_set`` (names) and ``gallery_ids``.
+
+    Raises:
+        DataError: When it is not such a list, or names and identities disagree.
+    """
+    return _read(path, names="gallery_set", ids="gallery_ids", folder=GALLERY)
+
+
+def _read(path: Path, *, names: str, ids: str, folder: str) -> Listed:
+    cells, numbers = _variables(path, names, ids)
+    pictures = [_name(path, names, row, cell) for row, cell in enumerate(cells, 1)]
+    people = _people(path, ids, numbers)
+    for row, (picture, who) in enumerate(zip(pictures, people.tolist(), strict=True), 1):
+        in_name = int(picture.partition("_")[0])
+        if in_name != who:
+            raise DataError(f"{path}, row {row}: {ids} says {who}, the name {picture!r} in {names} says {in_name}")
+    keys = np.array([f"{folder}/{picture.rpartition('.')[0]}" for picture in pictures], dtype=np.str_)
+    once, times = np.unique(keys, return_counts=True)
+    if len(once) != len(keys):
+        raise DataError(f"{path}: {names} lists {str(once[times > 1][0])!r} more than once")
+    return Listed(keys, people)
+
+
+def _variables(path: Path, names: str, ids: str) -> tuple[list[Any], npt.NDArray[Any]]:
+    """The cells of one variable and the numbers of the other, as many.
+
+    A damaged file makes scipy raise anything; all of it means the same here.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _LARGEST:
+            raise DataError(f"{path}: {size:,} bytes, but TinyFace's lists have some 20,000; not such a list")
+        kinds, found = _load(path, names, ids)
+    except DataError:
+        raise
+    except NotImplementedError:
+        raise DataError(f"{path}: a MATLAB 7.3 file; save it as version 7, which TinyFace's lists are") from None
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
+        raise DataError(f"{path}: not a readable MATLAB file: {reason.splitlines()[0][:200]}") from None
+    for wanted in (names, ids):
+        if wanted not in kinds:
+            raise DataError(f"{path}: no variable {wanted!r}; found {', '.join(sorted(kinds)) or 'nothing'}")
+    (shape, kind), (other, numeric) = kinds[names], kinds[ids]
+    if kind != "cell" or numeric not in _NUMERIC:
+        raise DataError(f"{path}: {names} and {ids} must be a cell and numbers; found {kind} and {numeric}")
+    if shape != other or len(shape) != 2 or min(shape) != 1:
+        raise DataError(f"{path}: {names} and {ids} must be (N, 1) both; found {shape} and {other}")
+    cells, numbers = np.ravel(found[names]), np.ravel(found[ids])
+    if len(cells) != len(numbers):
+        raise DataError(f"{path}: {len(cells)} names in {names}, {len(numbers)} identities in {ids}")
+    return list(cells), numbers
+
+
+def _load(path: Path, names: str, ids: str) -> tuple[dict[str, tuple[tuple[int, ...], str]], dict[str, Any]]:
+    """Shape and kind of every variable, and the values of two."""
+    from scipy import io
+
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("error")  # scipy only warns of, say, a variable that occurs twice
+        kinds = {name: (tuple(shape), kind) for name, shape, kind in io.whosmat(file)}
+        file.seek(0)
+        return kinds, io.loadmat(file, variable_names=[names, ids])
+
+
+def _name(path: Path, names: str, row: int, cell: object) -> str:
+    """The picture's name in one cell."""
+    text = cell.item() if isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size == 1 else None
+    if not isinstance(text, str) or _NAME.fullmatch(text) is None:
+        shown = repr(text)[:80] if text is not None else f"no text but {type(cell).__name__}"
+        raise DataError(f"{path}, row {row}: {names} must hold names like '12_345.jpg'; found {shown}")
+    return text
+
+
+def _people(path: Path, ids: str, numbers: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Identities as integers from 0 on."""
+    real = numbers.dtype.kind in "iuf"
+    with np.errstate(invalid="ignore"):
+        odd = np.flatnonzero(~((numbers >= 0) & (numbers < 2**53) & (numbers == np.floor(numbers)))) if real else [0]
+    if len(odd):
+        raise DataError(f"{path}, row {odd[0] + 1}: {ids} must hold whole numbers from 0 on; found {numbers[odd[0]]!s}")
+    return numbers.astype(np.int64)
