@@ -25,15 +25,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def option(*, default: T, help: str, **limits: float) -> T:
+def option(*, default: T, help: str, decides: bool = True, **limits: float) -> T:
     """Declares one option.
 
     Args:
         default: The value used when the user sets none.
         help: One line for people: meaning, unit, range.
+        decides: Whether it can change a number. One that cannot, such as a count of threads, is no part of the
+            fingerprints under which weights and results are kept.
         **limits: ``ge``, ``gt``, ``le`` or ``lt`` for numbers, ``min_length`` and ``max_length`` for sequences.
     """
-    declared: Any = Field(default=default, description=help, **limits)  # type: ignore[call-overload]
+    marks: Any = {} if decides else {"json_schema_extra": {"decides": False}}
+    declared: Any = Field(default=default, description=help, **marks, **limits)  # type: ignore[call-overload]
     return declared  # type: ignore[no-any-return]
 
 
@@ -71,6 +74,12 @@ def described(cls: type[Any]) -> Iterator[tuple[str, str, Any, str]]:
         else:
             default, text = field.default_factory() if field.default_factory is not MISSING else info, ""
         yield field.name, _in_words(field.type), default, text
+
+
+def undecided(cls: type[Any]) -> set[str]:
+    """The names of the options that cannot change a number."""
+    marks = {field.name: getattr(field.default, "json_schema_extra", None) for field in fields(cls)}
+    return {name for name, mark in marks.items() if isinstance(mark, dict) and mark.get("decides") is False}
 
 
 def _in_words(kind: Any) -> str:

@@ -36,9 +36,11 @@ class TrainerOptions:
         default="auto", help="of the network; auto is bfloat16 on GPUs that have it, else float32; the loss is float32"
     )
     channels_last: bool = option(default=True, help="memory layout of the network; faster for convolutions")
-    workers: int = option(default=0, help="threads that decode faces; 0 takes one per core", ge=0, le=256)
+    workers: int = option(
+        default=0, help="threads that decode faces; 0 takes one per core", ge=0, le=256, decides=False
+    )
     save_seconds: float = option(
-        default=120.0, help="seconds between saved states, besides the one after each epoch", ge=0
+        default=120.0, help="seconds between saved states, besides the one after each epoch", ge=0, decides=False
     )
 
     def __post_init__(self) -> None:

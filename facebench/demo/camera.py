@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 PLACES = SIZE * SIZE * 3
 
 
-def develop(planes: Plane, traits: Traits) -> npt.NDArray[np.uint8]:
+def develop(planes: Plane, traits: Traits, pictures: npt.NDArray[np.uint8]) -> None:
     """Take the pictures.
 
     Args:
         planes: (3, B, 112, 112) colours, half a step too high so that cutting them off rounds them; used up.
         traits: The parameters.
-
-    Returns:
-        (B, 112, 112, 3) bytes.
+        pictures: (B, 112, 112, 3) bytes to fill.
     """
     blur, side = traits["blur"][:, 0, 0], traits["coarseness"][:, 0, 0]
     noise, place = traits["noise"][:, 0, 0] * np.float32(7.0), traits["noise-place"][:, 0, 0]
@@ -37,13 +35,11 @@ def develop(planes: Plane, traits: Traits) -> npt.NDArray[np.uint8]:
         if noise[image] > 0:
             start = int(place[image] * np.float32(GRAIN - PLACES))
             picture += grain()[start : start + PLACES].reshape(3, SIZE, SIZE) * noise[image]
-        if picture.base is not planes:
+        if blur[image] > 0 or side[image] < SIZE:
             planes[:, image] = picture
     np.clip(planes, 0.0, 255.0, out=planes)
-    pictures = np.empty((len(traits), SIZE, SIZE, 3), dtype=np.uint8)
     for channel in range(3):
         pictures[..., channel] = planes[channel]
-    return pictures
 
 
 def defocus(picture: Plane, level: float) -> Plane:

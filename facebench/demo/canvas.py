@@ -78,7 +78,7 @@ WHOLE = Window(slice(0, SIZE), slice(0, SIZE))
 
 def unit(field: Plane) -> Plane:
     """Clip to 0..1, in place."""
-    return np.clip(field, 0.0, 1.0, out=field)
+    return field.clip(0.0, 1.0, out=field)
 
 
 def smooth(field: Plane) -> Plane:

@@ -16,6 +16,8 @@ from facebench.errors import ConfigError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from facebench.demo.canvas import Plane
+
 BLOCK = 24
 """Images painted at once: large enough to hide the cost of a call, small enough for the cache and for the
 allocator to reuse its memory."""
@@ -41,20 +43,21 @@ def draw(identity: npt.NDArray[np.float32], nuisance: npt.NDArray[np.float32]) -
             f"not {identity.shape} and {nuisance.shape}"
         )
     pictures = np.empty((rows, SIZE, SIZE, 3), dtype=np.uint8)
+    planes = np.empty((3, min(rows, BLOCK), SIZE, SIZE), dtype=np.float32)
     for start in range(0, rows, BLOCK):
         block = slice(start, start + BLOCK)
-        pictures[block] = _draw_block(Traits(identity[block], nuisance[block]))
+        traits = Traits(identity[block], nuisance[block])
+        _draw_block(planes[:, : len(traits)], traits, pictures[block])
     return pictures
 
 
-def _draw_block(traits: Traits) -> npt.NDArray[np.uint8]:
+def _draw_block(planes: Plane, traits: Traits, pictures: npt.NDArray[np.uint8]) -> None:
     view = pose.look(traits)
     _grow_old(traits)
     skin = head.skin_colour(traits)
     half = view.half()
     half_out, half_hood = head.outline(half, traits), hair.hood(half, traits)
     out, strands = stretch(half_out), hair.comb(half, traits, half_hood)
-    planes = np.empty((3, len(traits), SIZE, SIZE), dtype=np.float32)
     cover = hair.paint_back_hair(planes, view, traits, strands, out)
     head.paint_head(planes, cover, view, traits, out)
     blemishes.paint_freckles(planes, view, traits)
@@ -65,10 +68,10 @@ def _draw_block(traits: Traits) -> npt.NDArray[np.uint8]:
     eyes.paint_eyes(planes, view, traits)
     eyes.paint_brows(planes, view, traits, strands.colour)
     covered = hair.paint_front_hair(planes, cover, view, traits, strands)
-    light.illuminate(planes, half, traits, Ground(half_out, half_hood, covered[:, ::2, ::2]))
+    light.illuminate(planes, half, traits, Ground(half_out, half_hood, covered))
     occlusion.occlude(planes, cover, view, traits, skin)
     light.background(planes, cover, traits)
-    return camera.develop(planes, traits)
+    camera.develop(planes, traits, pictures)
 
 
 def _grow_old(traits: Traits) -> None:

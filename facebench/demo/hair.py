@@ -26,6 +26,10 @@ PLACES = np.arange(-REACH, REACH, STEP, dtype=np.float32)[None, None, :]
 """Sideways places at which the hairline is worked out."""
 BROADEST = -14.0
 """Row at which the hair is widest."""
+EDGE = 0.36
+"""Coverage gained per row above the hairline."""
+DEPTH = 14.0
+"""About how many pixels the middle of the hair lies within its outline."""
 CROWN = -92.0
 """Row above the head from which the strands spread."""
 
@@ -37,12 +41,12 @@ class Hair:
     Attributes:
         colour: (3, B, 1, 1).
         tex: (B, H, W) strands, 0 to 1.
-        hood: (B, H, W) how far out each pixel lies on the hair: 1 on its outline.
+        depth: (B, H, W) about how many pixels each lies within the outline of the hair.
     """
 
     colour: Plane
     tex: Plane
-    hood: Plane
+    depth: Plane
 
 
 def comb(half: View, traits: Traits, outline: Plane) -> Hair:
@@ -61,7 +65,7 @@ def comb(half: View, traits: Traits, outline: Plane) -> Hair:
     spread /= drop
     spread *= 520.0
     tex = np.take(strands(), stretch(spread).astype(np.int32), mode="wrap")
-    return Hair(enrich(hue, traits), tex, stretch(outline))
+    return Hair(enrich(hue, traits), tex, stretch((1.0 - outline) * DEPTH))
 
 
 def hood(view: View, traits: Traits) -> Plane:
@@ -88,7 +92,7 @@ def paint_back_hair(planes: Plane, view: View, traits: Traits, hair: Hair, out: 
     alpha -= view.y
     alpha += 8.0 + 80.0 * np.clip(traits["hair-length"], -0.1, 1.0)
     alpha *= 0.2
-    np.minimum(alpha, (1.0 - hair.hood) * 14.0, out=alpha)
+    np.minimum(alpha, hair.depth, out=alpha)
     unit(alpha)
     shade = hair.tex * traits["hair-streaks"]
     shade += 0.72 - 0.5 * traits["hair-streaks"]
@@ -100,29 +104,25 @@ def paint_back_hair(planes: Plane, view: View, traits: Traits, hair: Hair, out: 
 
 
 def paint_front_hair(planes: Plane, cover: Plane, view: View, traits: Traits, hair: Hair) -> Plane:
-    """Paint the hair above and beside the face, let `cover` grow, and return how fully hair lies there (B, H, W)."""
-    hang = _look_up(_hairline(PLACES, traits), view.x)
-    hang -= view.y
-    fray = hair.tex - 0.5
-    fray *= 5.0
-    hang += fray
-    hang *= 0.36
-    hang += 0.5
+    """Paint the hair above and beside the face, let `cover` grow, and return how fully hair lies
+    on every second pixel, (B, 56, 56).
+    """
+    hang = _look_up(_hairline(PLACES, traits) * EDGE - 0.4, view.x)
+    hang -= view.y * EDGE
+    hang += hair.tex * 1.8
     edge = hair.tex * (0.5 + 2.6 * traits["hair-wave"])
-    edge += 14.0
-    edge -= hair.hood * 14.0
+    edge += hair.depth
     alpha = np.minimum(hang, edge)
     unit(alpha)
-    glow = np.subtract(1.2, hair.hood, out=edge)
-    glow *= hair.hood
-    glow *= 0.85
-    glow += 0.90
+    np.clip(hang, 0.0, 3.0, out=hang)
+    glow = np.subtract(1.4 * DEPTH, hair.depth, out=edge)
+    glow *= hair.depth
+    glow *= 0.85 / (DEPTH * DEPTH)
+    glow += 0.73
     shade = hair.tex * traits["hair-streaks"]
     shade += 0.92 - 0.5 * traits["hair-streaks"]
     shade *= glow
-    lift = np.clip(hang, 0.0, 3.0, out=hang)
-    lift *= 1.0 / 3.0
-    soft = lift * 0.27
+    soft = hang * 0.09
     soft += 0.73
     shade *= soft
     keep = np.subtract(1.0, alpha)
@@ -131,8 +131,7 @@ def paint_front_hair(planes: Plane, cover: Plane, view: View, traits: Traits, ha
         channel *= keep
         channel += shade * hue
     np.maximum(cover, alpha, out=cover)
-    lift *= alpha
-    return lift
+    return hang[:, ::2, ::2] * alpha[:, ::2, ::2] * np.float32(1 / 3)
 
 
 def _look_up(table: Plane, x: Plane) -> Plane:

@@ -118,8 +118,7 @@ def background(planes: Plane, cover: Plane, traits: Traits) -> None:
     columns, rows = steps[None, None, :], steps[None, :, None]
     near = 1.0 - np.abs(columns - traits["ground-spot-x"]) * np.float32(1 / 52)
     high = 1.0 - np.abs(rows + 26.0) * np.float32(1 / 60)
-    spot = smooth(near) * smooth(high)
-    spot *= 60.0 * traits["ground-spot"]
+    spot = smooth(near) * (smooth(high) * (60.0 * traits["ground-spot"]))
     spot += columns * (0.6 * traits["ground-slope-x"])
     spot += rows * (0.6 * traits["ground-slope-y"]) + traits["ground-tone"]
     spot *= 1.0 - cover

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.demo.canvas import SIZE, Window, blob, colour, paint, ramp, unit
+from facebench.demo.canvas import SIZE, blob, colour, paint, ramp, unit
 from facebench.demo.light import light_colour
 
 if TYPE_CHECKING:
@@ -40,11 +40,16 @@ def occlude(planes: Plane, cover: Plane, view: View, traits: Traits, skin: Plane
         has = np.flatnonzero(chosen)
         if not len(has):
             continue
-        part, behind, some, light = planes[:, has], cover[has], traits.only(has), cast[:, has]
+        some, light = traits.only(has), cast[:, has]
         if kind in (CLEAR, SUNGLASSES):
-            _glasses(part, view.only(has), some, light, dark=kind == SUNGLASSES)
-        elif kind == MASK:
-            _mask(part, view.only(has), some, light)
+            window = view.windows["glasses"]
+            part = window(planes)[:, has]
+            _glasses(part, (window(view.x)[has], window(view.y)[has]), some, light, dark=kind == SUNGLASSES)
+            window(planes)[:, has] = part
+            continue
+        part, behind = planes[:, has], cover[has]
+        if kind == MASK:
+            _mask(part, (view.x[has], view.y[has]), some, light)
         elif kind == HAND:
             _hand(part, behind, some, skin[:, has] * light)
         else:
@@ -52,10 +57,8 @@ def occlude(planes: Plane, cover: Plane, view: View, traits: Traits, skin: Plane
         planes[:, has], cover[has] = part, behind
 
 
-def _glasses(planes: Plane, view: View, traits: Traits, light: Plane, *, dark: bool) -> None:
-    window: Window = view.windows["glasses"]
-    part = window(planes)
-    x, y = np.abs(window(view.x)), window(view.y)
+def _glasses(part: Plane, places: tuple[Plane, Plane], traits: Traits, light: Plane, *, dark: bool) -> None:
+    x, y = np.abs(places[0]), places[1]
     shape = traits["glasses-shape"]
     half_x, half_y, round_ = 8.6 + 2.2 * shape, 8.2 - 1.8 * shape, 6.5 - 3.0 * shape
     across = np.abs(x - 17.6) - (half_x - round_)
@@ -80,18 +83,18 @@ def _glasses(planes: Plane, view: View, traits: Traits, light: Plane, *, dark: b
     paint(part, unit(rim + bridge + arm) * 0.9, hue)
 
 
-def _mask(planes: Plane, view: View, traits: Traits, light: Plane) -> None:
+def _mask(planes: Plane, places: tuple[Plane, Plane], traits: Traits, light: Plane) -> None:
     top = traits["nose-length"] - 8.0
-    x = np.abs(view.x)
-    edge = view.y - top
+    x, y = np.abs(places[0]), places[1]
+    edge = y - top
     edge -= 0.0065 * x * x
     alpha = unit(edge)
     alpha *= unit((traits["head-width"] * 1.01 - x) * 0.8)
-    alpha *= unit((traits["chin-length"] + 5.0 - view.y - 0.012 * x * x) * 0.8)
-    folds = (view.y - top) * 0.115
+    alpha *= unit((traits["chin-length"] + 5.0 - y - 0.012 * x * x) * 0.8)
+    folds = (y - top) * 0.115
     folds -= np.floor(folds)
     shade = 0.90 + 0.12 * folds - 0.00025 * x * x
-    strap = unit(1.0 - np.abs(view.y - top - 6.0 + 0.25 * (x - 40.0))) * unit(x - 36.0) * unit(50.0 - x)
+    strap = unit(1.0 - np.abs(y - top - 6.0 + 0.25 * (x - 40.0))) * unit(x - 36.0) * unit(50.0 - x)
     hue = ramp(traits["occlusion-hue"], CLOTH) * light
     paint(planes, strap * 0.8, hue)
     paint(planes, alpha, hue * shade)

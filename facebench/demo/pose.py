@@ -18,8 +18,6 @@ import numpy as np
 from facebench.demo.canvas import SIZE, WHOLE, Window, stretch
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from facebench.demo.canvas import Plane, Traits
 
 LANDMARKS = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
@@ -166,10 +164,6 @@ class View:
             for name, window in self.windows.items()
         }
         return View(x, y, self.lean, windows, self.lens)
-
-    def only(self, images: npt.NDArray[np.intp]) -> View:
-        """The same view of some images; windows and lens stay those of the batch."""
-        return View(self.x[images], self.y[images], self.lean[images], self.windows, self.lens)
 
 
 def sine(angle: Plane) -> Plane:

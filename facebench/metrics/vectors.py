@@ -58,7 +58,7 @@ def unit(vectors: npt.ArrayLike) -> Floats:
     """
     checked = as_matrix(vectors)
     # Lengths in float64: a float32 sum of squares can overflow, or vanish, for vectors that are fine.
-    lengths = _lengths(checked)
+    lengths = lengths_of(checked)
     zeros = np.flatnonzero(lengths == 0)
     if zeros.size:
         raise MetricError(
@@ -81,9 +81,9 @@ def xnorm(vectors: npt.ArrayLike, mirrored: npt.ArrayLike | None = None) -> floa
         MetricError: If vectors are not finite, or the shapes differ.
     """
     plain = as_matrix(vectors)
-    lengths = [_lengths(plain)]
+    lengths = [lengths_of(plain)]
     if mirrored is not None:
-        lengths.append(_lengths(_same_shape(plain, mirrored)))
+        lengths.append(lengths_of(_same_shape(plain, mirrored)))
     return float(np.mean(lengths))
 
 
@@ -110,7 +110,7 @@ def pair_distances(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[n
     return distances
 
 
-def _lengths(vectors: Floats) -> npt.NDArray[np.float64]:
+def lengths_of(vectors: Floats) -> npt.NDArray[np.float64]:
     """Euclidean length of each row, in float64 and without a float64 copy of the vectors."""
     lengths: npt.NDArray[np.float64] = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
     return lengths

@@ -32,12 +32,16 @@ class OnnxOptions:
     )
     output: str = option(default="", help="the graph's output that holds the embedding; unset: the only 2-D one")
     batch_size: int = option(
-        default=64, help="pictures per call at most; a graph of fixed batch size keeps its own", ge=1, le=4096
+        default=64,
+        help="pictures per call at most; a graph of fixed batch size keeps its own",
+        ge=1,
+        le=4096,
+        decides=False,
     )
     device: Literal["cpu", "cuda"] = option(
-        default="cpu", help="where onnxruntime computes; cuda needs the package onnxruntime-gpu"
+        default="cpu", help="where onnxruntime computes; cuda needs the package onnxruntime-gpu", decides=False
     )
-    threads: int = option(default=0, help="CPU threads; 0 takes one per core", ge=0, le=1024)
+    threads: int = option(default=0, help="CPU threads; 0 takes one per core", ge=0, le=1024, decides=False)
 
 
 def build(path: Path | None, chosen: OnnxOptions) -> Embedder:

@@ -1,8 +1,9 @@
 """TinyFace's two lists, MATLAB files that say which picture shows whom.
 
 Such a file comes from strangers, so it is small, only the two variables that it should hold are read, and everything
-about them is checked. The identity stands a second time in front of the first ``_`` of each picture's name; where the
-two disagree, one of them is wrong and no figure would mean anything.
+about them is checked. The person stands a second time in front of the first ``_`` of each picture's name, by another
+number: the lists count only the 2,569 people of the gallery, the names everybody. Each number of one kind must go with
+one of the other, in both lists alike; where they do not, one of them is wrong and no figure would mean anything.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from facebench import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -47,32 +49,50 @@ class Listed:
         return len(self.keys)
 
 
-def read_probes(path: Path) -> Listed:
-    """Reads ``probe_img_ID_pairs.mat``: variables ``probe_set`` (names) and ``probe_ids``.
+def read_lists(probes: Path, gallery: Path) -> tuple[Listed, Listed]:
+    """Reads ``probe_img_ID_pairs.mat`` and ``gallery_match_img_ID_pairs.mat``.
+
+    The variables read are ``probe_set`` and ``gallery_set``, cells of names, and ``probe_ids`` and ``gallery_ids``.
+
+    Returns:
+        The probes and the gallery's mates.
 
     Raises:
-        DataError: When it is not such a list, or names and identities disagree.
+        DataError: When one is no such list, when numbers and names disagree about who is shown, or when a probe has no
+            mate.
     """
-    return _read(path, names="probe_set", ids="probe_ids", folder=PROBE)
+    first = _read(gallery, names="gallery_set", ids="gallery_ids", folder=GALLERY)
+    second = _read(probes, names="probe_set", ids="probe_ids", folder=PROBE)
+    _check_people([(gallery, first), (probes, second)])
+    alone = np.flatnonzero(~np.isin(second.ids, first.ids))
+    if len(alone):
+        row = alone[0]
+        raise DataError(
+            f"{probes}, row {row + 1}: nobody in {gallery} has identity {second.ids[row]} of "
+            f"{str(second.keys[row])!r} ({len(alone)} of {len(second)} probes have no mate)"
+        )
+    return second, first
 
 
-def read_gallery(path: Path) -> Listed:
-    """Reads ``gallery_match_img_ID_pairs.mat``: variables ``gallery_set`` (names) and ``gallery_ids``.
-
-    Raises:
-        DataError: When it is not such a list, or names and identities disagree.
-    """
-    return _read(path, names="gallery_set", ids="gallery_ids", folder=GALLERY)
+def _check_people(lists: Sequence[tuple[Path, Listed]]) -> None:
+    """One number in the lists goes with one number in the names, and the other way round."""
+    name_of: dict[int, tuple[int, str]] = {}
+    id_of: dict[int, tuple[int, str]] = {}
+    for path, listed in lists:
+        for row, (key, who) in enumerate(zip(listed.keys.tolist(), listed.ids.tolist(), strict=True), 1):
+            named = int(key.partition("/")[2].partition("_")[0])
+            usual, example = name_of.setdefault(who, (named, key))
+            if usual != named:
+                raise DataError(f"{path}, row {row}: identity {who} is {example!r} elsewhere and {key!r} here")
+            usual, example = id_of.setdefault(named, (who, key))
+            if usual != who:
+                raise DataError(f"{path}, row {row}: {key!r} has identity {who}, but {example!r} has {usual}")
 
 
 def _read(path: Path, *, names: str, ids: str, folder: str) -> Listed:
     cells, numbers = _variables(path, names, ids)
     pictures = [_name(path, names, row, cell) for row, cell in enumerate(cells, 1)]
     people = _people(path, ids, numbers)
-    for row, (picture, who) in enumerate(zip(pictures, people.tolist(), strict=True), 1):
-        in_name = int(picture.partition("_")[0])
-        if in_name != who:
-            raise DataError(f"{path}, row {row}: {ids} says {who}, the name {picture!r} in {names} says {in_name}")
     keys = np.array([f"{folder}/{picture.rpartition('.')[0]}" for picture in pictures], dtype=np.str_)
     once, times = np.unique(keys, return_counts=True)
     if len(once) != len(keys):

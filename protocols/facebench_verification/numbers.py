@@ -219,8 +219,16 @@ def _curve_metrics(comparison: Comparison, spread: _Spread) -> list[Metric]:
             interval=spread.eer,
             detail={"far": equal.far, "frr": equal.frr, "threshold (cosine)": equal.threshold},
         ),
-        _metric(comparison, "dprime", dprime(genuine, impostor), unit="sd"),
+        _dprime(comparison),
     ]
+
+
+def _dprime(comparison: Comparison) -> Metric:
+    """d', or why there is none: scores that do not vary have no spread to measure it in."""
+    try:
+        return _metric(comparison, "dprime", dprime(comparison.genuine, comparison.impostor), unit="sd")
+    except MetricError as error:
+        return _metric(comparison, "dprime", None, unit="sd", reason=str(error))
 
 
 def _tar(point: OperatingPoint, interval: Interval | None, comparison: Comparison) -> Metric:

@@ -140,3 +140,15 @@ def test_public_names_do_not_depend_on_what_was_imported_first():
     code = "import facebench.api, facebench; assert callable(facebench.run) and callable(facebench.options)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_options_that_cannot_change_a_number_are_known():
+    @options
+    class Some:
+        margin: float = option(default=0.5, help="margin")
+        workers: int = option(default=0, help="threads", decides=False, ge=0)
+
+    assert undecided(Some) == {"workers"}
+    assert undecided(NoOptions) == set()
+    with pytest.raises(ValidationError):
+        Some(workers=-1)
