@@ -72,14 +72,15 @@ def paint_freckles(planes: Plane, view: View, traits: Traits) -> None:
 
 def paint_moles(planes: Plane, view: View, traits: Traits) -> None:
     """Up to two moles, each for those images whose person has it."""
-    for name in ("mole-a", "mole-b"):
-        has = np.flatnonzero(traits[f"{name}-size"] > 0)
-        some = traits.only(has)
-        x, y, radius = some[f"{name}-x"], some[f"{name}-y"], some[f"{name}-size"] + 0.7
-        columns, rows = view.lens.pixels(traits[f"{name}-x"], traits[f"{name}-y"])
-        column, row = (np.clip(place[has] + 0.5, 4.0, SIZE - 5.0).astype(np.intp) for place in (columns, rows))
+    moles = [[traits[f"mole-{which}-{what}"] for what in ("x", "y", "size")] for which in "ab"]
+    x, y, size = (np.stack(values) for values in zip(*moles, strict=True))
+    columns, rows = view.lens.pixels(x, y)
+    for mole in range(2):
+        has = np.flatnonzero(size[mole] > 0)
+        column, row = (np.clip(place[mole, has] + 0.5, 4.0, SIZE - 5.0).astype(np.intp) for place in (columns, rows))
         patch = (has[:, None, None], row + _AROUND[:, None], column + _AROUND)
-        spot = blob(view.x[patch], view.y[patch], (x, y), (radius, radius))
+        radius = size[mole, has] + 0.7
+        spot = blob(view.x[patch], view.y[patch], (x[mole, has], y[mole, has]), (radius, radius))
         part = planes[:, *patch]
         darken(part, spot, 0.34, 0.23)
         planes[:, *patch] = part

@@ -29,7 +29,7 @@ def develop(planes: Plane, traits: Traits, pictures: npt.NDArray[np.uint8]) -> N
     for image in range(len(traits)):
         picture = planes[:, image]
         if blur[image] > 0:
-            picture = defocus(picture, float(blur[image]) * 2.2)
+            picture = defocus(picture, float(blur[image]) * 1.8)
         if side[image] < SIZE:
             picture = coarsen(picture, int(side[image]))
         if noise[image] > 0:
@@ -73,9 +73,9 @@ def _cells(picture: Plane, side: int) -> Plane:
     """Averages over `side` stretches of the middle axis, of evenly spread rows each; (3, side, W)."""
     taps = -(-SIZE // side)
     places = (np.arange(side * taps) * 2 + 1) * SIZE // (2 * side * taps)
-    total = picture[:, places[::taps]]
+    total = np.take(picture, places[::taps], axis=1)
     for tap in range(1, taps):
-        total += picture[:, places[tap::taps]]
+        total += np.take(picture, places[tap::taps], axis=1)
     total *= np.float32(1 / taps)
     return total
 
@@ -85,6 +85,9 @@ def _stretch(cells: Plane, side: int) -> Plane:
     place = np.clip((np.arange(SIZE) * 2 + 1) * side / (2 * SIZE) - 0.5, 0, side - 1)
     low = np.minimum(place.astype(np.int64), side - 2)
     part = (place - low).astype(np.float32)[:, None]
-    full = cells[:, low] * (1 - part)
-    full += cells[:, low + 1] * part
+    full = np.take(cells, low, axis=1)
+    full *= 1 - part
+    above = np.take(cells, low + 1, axis=1)
+    above *= part
+    full += above
     return full

@@ -91,14 +91,21 @@ def smooth(field: Plane) -> Plane:
     return field
 
 
+def _squared(place: Plane, centre: Plane | float, radius: Plane | float) -> Plane:
+    """The squared distance from a centre in radii."""
+    if isinstance(centre, float) and centre == 0.0:
+        away = place * (1.0 / radius)
+    else:
+        away = place - centre
+        away *= 1.0 / radius
+    away *= away
+    return away
+
+
 def ellipse(x: Plane, y: Plane, centre: tuple[Plane | float, Plane | float], radii: Sequence[Plane | float]) -> Plane:
     """1 at the centre of an ellipse, 0 on its edge, negative outside (quadratic)."""
-    across = x - centre[0]
-    across *= 1.0 / radii[0]
-    across *= across
-    down = y - centre[1]
-    down *= 1.0 / radii[1]
-    down *= down
+    across = _squared(x, centre[0], radii[0])
+    down = _squared(y, centre[1], radii[1])
     inside: Plane = across + down
     return np.subtract(1.0, inside, out=inside)
 
@@ -139,8 +146,8 @@ def darken(planes: Plane, alpha: Plane, red: float, rest: float) -> None:
     planes[0] *= shade
     np.multiply(alpha, rest - 1.0, out=shade)
     shade += 1.0
-    planes[1] *= shade
-    planes[2] *= shade
+    for channel in planes[1:]:
+        channel *= shade
 
 
 def colour(red: float, green: float, blue: float) -> Plane:

@@ -42,11 +42,13 @@ class Hair:
         colour: (3, B, 1, 1).
         tex: (B, H, W) strands, 0 to 1.
         depth: (B, H, W) about how many pixels each lies within the outline of the hair.
+        hang: (B, H, W) how far above the hairline each lies; hair covers it fully from 1 on.
     """
 
     colour: Plane
     tex: Plane
     depth: Plane
+    hang: Plane
 
 
 def comb(half: View, traits: Traits, outline: Plane) -> Hair:
@@ -65,7 +67,10 @@ def comb(half: View, traits: Traits, outline: Plane) -> Hair:
     spread /= drop
     spread *= 520.0
     tex = np.take(strands(), stretch(spread).astype(np.int32), mode="wrap")
-    return Hair(enrich(hue, traits), tex, stretch((1.0 - outline) * DEPTH))
+    hang = _look_up(_hairline(PLACES, traits) - 1.1, half.x)
+    hang -= half.y
+    hang *= EDGE
+    return Hair(enrich(hue, traits), tex, stretch((1.0 - outline) * DEPTH), stretch(hang))
 
 
 def hood(view: View, traits: Traits) -> Plane:
@@ -86,7 +91,7 @@ def hood(view: View, traits: Traits) -> Plane:
     return across
 
 
-def paint_back_hair(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plane) -> Plane:
+def paint_back_hair(planes: Plane, view: View, traits: Traits, hair: Hair) -> Plane:
     """Fill the planes with what hangs behind the head; returns its coverage (B, H, W)."""
     alpha = hair.tex * 9.0
     alpha -= view.y
@@ -95,21 +100,15 @@ def paint_back_hair(planes: Plane, view: View, traits: Traits, hair: Hair, out: 
     np.minimum(alpha, hair.depth, out=alpha)
     unit(alpha)
     shade = hair.tex * traits["hair-streaks"]
-    shade += 0.72 - 0.5 * traits["hair-streaks"]
-    near = out * 0.22
-    near += 0.50
-    shade *= near
+    shade += 0.64 - 0.5 * traits["hair-streaks"]
     np.multiply(hair.colour, shade, out=planes)
     return alpha
 
 
-def paint_front_hair(planes: Plane, cover: Plane, view: View, traits: Traits, hair: Hair) -> Plane:
-    """Paint the hair above and beside the face, let `cover` grow, and return how fully hair lies
-    on every second pixel, (B, 56, 56).
-    """
-    hang = _look_up(_hairline(PLACES, traits) * EDGE - 0.4, view.x)
-    hang -= view.y * EDGE
-    hang += hair.tex * 1.8
+def paint_front_hair(planes: Plane, cover: Plane, traits: Traits, hair: Hair) -> Plane:
+    """Paint the hair above and beside the face, let `cover` grow; (B, 56, 56) how fully every second pixel is hair."""
+    hang = hair.tex * 1.8
+    hang += hair.hang
     edge = hair.tex * (0.5 + 2.6 * traits["hair-wave"])
     edge += hair.depth
     alpha = np.minimum(hang, edge)
@@ -131,7 +130,8 @@ def paint_front_hair(planes: Plane, cover: Plane, view: View, traits: Traits, ha
         channel *= keep
         channel += shade * hue
     np.maximum(cover, alpha, out=cover)
-    return hang[:, ::2, ::2] * alpha[:, ::2, ::2] * np.float32(1 / 3)
+    lie: Plane = hang[:, ::2, ::2] * alpha[:, ::2, ::2] * np.float32(1 / 3)
+    return lie
 
 
 def _look_up(table: Plane, x: Plane) -> Plane:
@@ -184,7 +184,7 @@ def _hairline(x: Plane, traits: Traits) -> Plane:
     return fringed
 
 
-def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plane) -> None:
+def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, inside: Plane) -> None:
     """Paint beard and moustache of those who have one; the lips come later, on top."""
     for name, cover in (("beard", _beard), ("moustache", _moustache)):
         has = np.flatnonzero(traits[name] > 0)
@@ -193,7 +193,7 @@ def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plan
         window = view.windows[name]
         x, y, part = window(view.x)[has], window(view.y)[has], window(planes)[:, has]
         wide = np.abs(x)
-        alpha = cover(wide, y, window(out)[has], traits.only(has))
+        alpha = cover(wide, y, window(inside)[has], traits.only(has))
         place = wide * 9.0
         place -= y * 4.0
         hairs = np.take(strands(), place.astype(np.int32), mode="wrap")
@@ -204,7 +204,7 @@ def paint_beard(planes: Plane, view: View, traits: Traits, hair: Hair, out: Plan
         window(planes)[:, has] = part
 
 
-def _beard(wide: Plane, y: Plane, far: Plane, traits: Traits) -> Plane:
+def _beard(wide: Plane, y: Plane, inside: Plane, traits: Traits) -> Plane:
     """Coverage (B, h, w) of chin and cheeks."""
     extent = np.clip(traits["beard-extent"], 0.0, 1.0)
     edge = np.clip(wide - (13.0 + 40.0 * extent), 0.0, None)
@@ -214,14 +214,12 @@ def _beard(wide: Plane, y: Plane, far: Plane, traits: Traits) -> Plane:
     edge += wide * 0.85
     edge *= 0.11
     unit(edge)
-    inside = np.subtract(1.04, far)
-    inside *= 14.0
-    edge *= unit(inside)
+    edge *= np.clip(inside, 0.0, 1.0)
     edge *= np.clip(traits["beard"], 0.0, 1.0) * 1.15
     return edge
 
 
-def _moustache(wide: Plane, y: Plane, far: Plane, traits: Traits) -> Plane:
+def _moustache(wide: Plane, y: Plane, inside: Plane, traits: Traits) -> Plane:
     """Coverage (B, h, w) between nose and mouth."""
     mouth, nose = traits["mouth-height"], traits["nose-length"] + 6.0
     middle, half = (mouth + nose) * 0.5 + 0.6, 0.5 * (mouth - nose) + 3.0

@@ -58,14 +58,12 @@ def skin_colour(traits: Traits) -> Plane:
     return enrich(ramp(traits["skin-tone"], SKIN) * (1.0 + colour(0.015, 0.012, -0.085) * warm), traits)
 
 
-def paint_head(planes: Plane, cover: Plane, view: View, traits: Traits, out: Plane) -> None:
-    """Paint neck, ears and skin, and let `cover` (B, H, W) grow by them."""
+def paint_head(planes: Plane, cover: Plane, view: View, traits: Traits, inside: Plane) -> None:
+    """Paint neck, ears and, where `inside` is positive, skin; let `cover` (B, H, W) grow by them."""
     skin = skin_colour(traits)
     _paint_neck(planes, cover, view, skin)
     _paint_ears(planes, cover, view, traits, skin)
-    alpha = np.subtract(1.03, out)
-    alpha *= 17.0
-    unit(alpha)
+    alpha = np.clip(inside, 0.0, 1.0)
     paint(planes, alpha, skin)
     np.maximum(cover, alpha, out=cover)
 
@@ -89,8 +87,10 @@ def _paint_ears(planes: Plane, cover: Plane, view: View, traits: Traits, skin: P
     lean += x
     shape = ellipse(lean, y, (side, height), (0.52 * size, size))
     alpha = unit(shape * 5.0)
-    inner = unit(ellipse(lean, y, (side + 0.8, height - 0.5), (0.30 * size, 0.66 * size)) * 1.6)
-    inner *= -0.26
+    inner = shape - 0.40
+    inner *= 1.9
+    unit(inner)
+    inner *= -0.32
     inner += 1.0
     paint(window(planes), alpha, skin * colour(0.93, 0.80, 0.77) * inner)
     np.maximum(window(cover), alpha, out=window(cover))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from facebench.demo.canvas import Plane, Traits
     from facebench.demo.pose import View
 
-BOUNCE = colour(0.12, 0.045, 0.03)
-"""Share of each colour that reaches the shadows of skin and hair, which makes them warm."""
+BOUNCE = np.array([0.12, 0.04], dtype=np.float32)[:, None, None, None]
+"""Share of red, and of green and blue, that reaches the shadows of skin and hair, which makes them warm."""
 
 
 STEEPEST = 1.3
@@ -36,12 +36,15 @@ def light_colour(traits: Traits) -> Plane:
 def illuminate(planes: Plane, half: View, traits: Traits, ground: Ground) -> None:
     """Light the painted head (3, B, 112, 112) in place; the view and the ground have every second pixel."""
     lit = _lit(relief(half, traits, ground), traits)
-    cast = light_colour(traits)
-    factors = lit * (cast * (1.0 - BOUNCE))
-    factors += cast * BOUNCE
+    factors = lit * (1.0 - BOUNCE)
+    factors += BOUNCE
     _tint(factors, half, traits, ground)
-    for channel, factor in zip(planes, factors, strict=True):
-        channel *= stretch(factor)
+    red, green, blue = light_colour(traits)
+    planes[0] *= stretch(factors[0] * red)
+    rest = stretch(factors[1] * green)
+    planes[1] *= rest
+    rest *= blue / green
+    planes[2] *= rest
 
 
 def _lit(heights: Plane, traits: Traits) -> Plane:

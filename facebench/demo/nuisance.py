@@ -109,10 +109,10 @@ class Nuisance:
     background: float = 1.0
     misalignment: float = 1.0
     occlusion: float = 0.10
-    glasses: float = 0.12
-    blur: float = 0.6
+    glasses: float = 0.10
+    blur: float = 0.7
     noise: float = 1.0
-    low_resolution: float = 0.12
+    low_resolution: float = 0.10
     resolution: tuple[int, int] = (28, 72)
 
     def __post_init__(self) -> None:

@@ -49,7 +49,7 @@ def relief(view: View, traits: Traits, ground: Ground) -> Plane:
     dome *= 0.6 * ground.covered
     dome += ground.out
     dome *= dome
-    np.clip(dome, 0.0, 2.0, out=dome)
+    np.clip(dome, 0.0, 1.3, out=dome)
     dome *= -DOME
     wide = np.abs(view.x)
     _eye_relief(view, traits, dome, wide)

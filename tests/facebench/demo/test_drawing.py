@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +33,38 @@ EXTREME = Nuisance(pose=3.0, turn=55.0, expression=3.0, misalignment=3.0, age=1.
 RESOLVED = {"turn-side", "occlusion", "low-resolution"}  # used up before drawing
 
 
+PINNED = "4ef98b466bbdf757bcb6feba8287de36bb6609b6c10747184a48521208b65b99"
+"""SHA-256 of the pictures that `pinned` draws; whoever changes a picture changes `DEMO_VERSION` with it."""
+
+
+def pinned() -> np.ndarray:
+    return render(np.repeat(np.arange(10), 4), np.tile(np.arange(4), 10), seed=1, nuisance=Nuisance.hard())
+
+
 def test_pictures_are_the_same_on_every_machine():
-    pictures = render(np.repeat(np.arange(10), 4), np.tile(np.arange(4), 10), seed=1, nuisance=Nuisance.hard())
+    pictures = pinned()
     assert pictures.shape == (40, 112, 112, 3)
     assert pictures.dtype == np.uint8
-    assert hashlib.sha256(pictures.tobytes()).hexdigest() == "PINNED"
+    assert hashlib.sha256(pictures.tobytes()).hexdigest() == PINNED
+
+
+def test_pictures_do_not_depend_on_vector_instructions():
+    program = (
+        "import hashlib, numpy as np; from facebench.demo import Nuisance, render; "
+        "print(hashlib.sha256(render(np.repeat(np.arange(10), 4), np.tile(np.arange(4), 10), seed=1, "
+        "nuisance=Nuisance.hard()).tobytes()).hexdigest())"
+    )
+    features = "X86_V3 X86_V4 AVX2 FMA3 AVX512F ASIMDHP ASIMDDP ASIMDFHM SVE"
+    plain = os.environ | {
+        "NPY_DISABLE_CPU_FEATURES": features,
+        "PYTHONPATH": os.pathsep.join(
+            filter(None, [str(Path(facebench.__path__[0]).parent), os.environ.get("PYTHONPATH")])
+        ),
+    }
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], env=plain, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == PINNED
 
 
 def test_only_exactly_rounded_arithmetic_is_used():
