@@ -214,7 +214,9 @@ class _Rows:
 
     def close(self) -> None:
         self._write(_COMPLETE)
-        (self._folder / _UNDERWAY).unlink(missing_ok=True)
+        # The note of the way here, and what a killed process left while writing one.
+        for path in (self._folder / _UNDERWAY, *self._folder.glob(".*.json")):
+            path.unlink(missing_ok=True)
 
     def _write(self, file: str) -> None:
         for array in self._maps.values():

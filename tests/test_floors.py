@@ -16,10 +16,10 @@ WINGS = ("plugins", "protocols", "reports")
 FLOORS = [
     {"errors", "margins", "metrics"},
     {"declare", "results", "config", "progress", "logs"},
-    {"contracts", "embeddings", "specs", "store"},
+    {"contracts", "embeddings", "specs", "store", "scorefiles"},
     {"hooks", "checkpoints", "images", "datasets", "demo", "figures", "schedules", "pixels", "resume", "loading"},
     {"host", "training", "inference", "embed", "testing", "provenance"},
-    {"plan", "method", "runner", "api"},
+    {"plan", "method", "runner", "api", "evaluating", "comparing", "thresholds"},
     {"cli", "__main__"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -6,6 +6,7 @@ Nothing here imports more than click until a command runs, so help answers at on
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -16,6 +17,9 @@ from facebench.errors import FacebenchError, UnknownName
 
 _COMMANDS = {
     "run": "Train or load a method, evaluate it, store the results.",
+    "evaluate": "Evaluate embeddings or scores that exist already.",
+    "compare": "Compare methods pair by pair.",
+    "threshold": "Choose a threshold for a false match rate.",
     "list": "Show what plugins offer.",
     "info": "Explain one offer and its options.",
     "plugins": "Show who is loaded, and what went wrong.",
@@ -29,7 +33,7 @@ class Lazy(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order people meet them."""
-        return list(_COMMANDS)
+        return [*_COMMANDS]  # not list(): the module of that command takes the name in this package once it is loaded
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
@@ -54,7 +58,7 @@ class Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([*_COMMANDS.items()])
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -74,6 +78,8 @@ def cli() -> None:
 
 def main() -> None:
     """The entrance: turns errors that a user can mend into one line and exit code 2."""
+    # Read when torch loads its thread pool; docs/decisions/0005 has the figures.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         sys.exit(cli.main(standalone_mode=False))
     except FacebenchError as error:

@@ -9,7 +9,14 @@ A tour, from embeddings to a table row:
 * :func:`tar_at_far` and :func:`operating_points` give the true accept rate at a false accept rate, by a named rule.
 * :func:`roc_curve`, :func:`auc`, :func:`equal_error_rate` (or :func:`crossing`, from a curve) and :func:`dprime` sum a
   pair of score sets up.
-* :func:`wilson`, :func:`fold_interval` and :func:`bootstrap_intervals` say how far to trust any of it.
+* :func:`pool` makes templates of images and :func:`score_pairs` scores a long list of pairs, as IJB-B and IJB-C do.
+* :func:`search` finds probes in a gallery; :func:`rank_rate`, :func:`tpir_at_fpir` and :func:`mean_tpir_at_fpir` sum
+  that up, by a named rule. :func:`retrieve` is for probes with several mates, as TinyFace has them. What
+  ``ijb_1n.py`` prints is :func:`pooled_pair_tar`.
+* :func:`error_versus_discard` shows what a quality estimate is worth.
+* :func:`wilson`, :func:`fold_interval`, :func:`bootstrap_intervals` and, for millions of template pairs,
+  :func:`template_bootstrap` say how far to trust any of it; :func:`paired_bootstrap`, :func:`mcnemar` and :func:`holm`
+  whether one method is better than another.
 
 Every function states the rule it follows and whose rule that is; what cannot be computed raises
 :class:`~facebench.errors.MetricError`. Nothing here keeps state, reads files or draws random numbers of its own.
@@ -24,40 +31,78 @@ from __future__ import annotations
 
 from facebench.metrics.bootstrap import BootstrapIntervals, bootstrap_intervals
 from facebench.metrics.checks import ScoreSets, split
+from facebench.metrics.comparison import Difference, McNemar, PairedDifferences, holm, mcnemar, paired_bootstrap
+from facebench.metrics.discard import ErrorDiscard, error_versus_discard
 from facebench.metrics.dprime import dprime
 from facebench.metrics.eer import EER_RULES, EqualErrorRate, crossing, equal_error_rate
 from facebench.metrics.folds import FoldAccuracy, FoldRoc, ValAtFar, fold_accuracy, mean_fold_roc, val_at_far
+from facebench.metrics.identification import RANK_RULES, RankRate, Search, rank_rate, search
 from facebench.metrics.intervals import IntervalEstimate, fold_interval, wilson
+from facebench.metrics.openset import TPIR_RULES, MeanOpenSetPoint, OpenSetPoint, mean_tpir_at_fpir, tpir_at_fpir
+from facebench.metrics.pooledpairs import PooledPairPoint, pooled_pair_tar
+from facebench.metrics.retrieval import MeanAveragePrecision, Retrieval, retrieve
 from facebench.metrics.roc import Roc, auc, roc_curve
+from facebench.metrics.scoring import score_pairs
 from facebench.metrics.tar import TAR_RULES, OperatingPoint, operating_points, tar_at_far
+from facebench.metrics.template_intervals import TarIntervals, linked_subjects, template_bootstrap
+from facebench.metrics.templates import Pooled, pool
 from facebench.metrics.vectors import fuse, pair_distances, unit, xnorm
 
 __all__ = [
     "EER_RULES",
+    "RANK_RULES",
     "TAR_RULES",
+    "TPIR_RULES",
     "BootstrapIntervals",
+    "Difference",
     "EqualErrorRate",
+    "ErrorDiscard",
     "FoldAccuracy",
     "FoldRoc",
     "IntervalEstimate",
+    "McNemar",
+    "MeanAveragePrecision",
+    "MeanOpenSetPoint",
+    "OpenSetPoint",
     "OperatingPoint",
+    "PairedDifferences",
+    "Pooled",
+    "PooledPairPoint",
+    "RankRate",
+    "Retrieval",
     "Roc",
     "ScoreSets",
+    "Search",
+    "TarIntervals",
     "ValAtFar",
     "auc",
     "bootstrap_intervals",
     "crossing",
     "dprime",
     "equal_error_rate",
+    "error_versus_discard",
     "fold_accuracy",
     "fold_interval",
     "fuse",
+    "holm",
+    "linked_subjects",
+    "mcnemar",
     "mean_fold_roc",
+    "mean_tpir_at_fpir",
     "operating_points",
     "pair_distances",
+    "paired_bootstrap",
+    "pool",
+    "pooled_pair_tar",
+    "rank_rate",
+    "retrieve",
     "roc_curve",
+    "score_pairs",
+    "search",
     "split",
     "tar_at_far",
+    "template_bootstrap",
+    "tpir_at_fpir",
     "unit",
     "val_at_far",
     "wilson",

@@ -15,9 +15,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.errors import MetricError
 from facebench.metrics.checks import as_labels, as_level, as_rate, as_scores, require_both
-from facebench.metrics.intervals import IntervalEstimate
+from facebench.metrics.resampling import (
+    PAIRS,
+    SUBJECTS,
+    percentile_intervals,
+    require_replicates,
+    usable_replicates,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facebench.metrics.checks import Floats
+    from facebench.metrics.intervals import IntervalEstimate
 
     Doubles = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
@@ -85,37 +92,23 @@ def bootstrap_intervals(
     checked = as_scores(scores)
     flags = as_labels(same, checked.size)
     require_both(int(np.count_nonzero(flags)), int(np.count_nonzero(~flags)))
-    if samples < 1:
-        raise MetricError(f"a bootstrap needs at least one replicate; found {samples}")
+    require_replicates(samples)
     confidence, rates = as_level(level), [as_rate(target) for target in targets]
-    genuine_rows, impostor_rows = _falling(checked, flags), _falling(checked, ~flags)
-    ladder = _Ladder.of(checked[genuine_rows], checked[impostor_rows])
-    if subjects is None:
-        draw, cost = _pair_weights(genuine_rows.size, impostor_rows.size), checked.size
-    else:
-        first, second, people = _numbered(subjects, flags)
-        draw = _subject_weights(first[genuine_rows], first[impostor_rows], second[impostor_rows], people)
-        cost = people
+    genuine_rows, impostor_rows = falling(checked, flags), falling(checked, ~flags)
+    ladder = Ladder.of(checked[genuine_rows], checked[impostor_rows])
+    draw, cost = weights_of(subjects, flags, genuine_rows, impostor_rows)
     block = max(1, _BLOCK_BYTES // (40 * checked.size + 16 * cost))
     parts = [
-        _statistics(ladder, *draw(generator, min(block, samples - start)), rates) for start in range(0, samples, block)
+        statistics(ladder, *draw(generator, min(block, samples - start)), rates) for start in range(0, samples, block)
     ]
-    values = np.concatenate(parts, axis=1)
-    usable = values[:, np.isfinite(values).all(axis=0)]
-    if 2 * usable.shape[1] < samples:
-        raise MetricError(
-            f"too few people for a bootstrap: {samples - usable.shape[1]} of {samples} replicates lost all genuine or "
-            "all impostor pairs; use more identities"
-        )
-    method = "pair bootstrap, percentile (identities unknown)" if subjects is None else "subject bootstrap, percentile"
-    ends = np.quantile(usable, [(1 - confidence) / 2, (1 + confidence) / 2], axis=1)
-    estimates = [IntervalEstimate(float(low), float(high), confidence, method, usable.shape[1]) for low, high in ends.T]
+    usable = usable_replicates(np.concatenate(parts, axis=1))
+    estimates = percentile_intervals(usable, confidence, PAIRS if subjects is None else SUBJECTS)
     tars = estimates[2:]
     return BootstrapIntervals(estimates[0], estimates[1], tuple(tars[0::2]), tuple(tars[1::2]), tuple(rates))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ladder:
+class Ladder:
     """Where the scores stand relative to each other, found once for all replicates.
 
     With the genuine and the impostor scores each sorted from high to low:
@@ -123,7 +116,7 @@ class _Ladder:
     Attributes:
         above: For each impostor, the genuine scores above it, shape ``(I,)``.
         level: For each impostor, the genuine scores at or above it, shape ``(I,)``.
-        steps: For each distinct impostor score, the impostors at or above it, shape ``(S,)``.
+        ends: 0, then for each distinct impostor score the impostors at or above it, shape ``(S + 1,)``.
         gained: Genuine scores above each distinct impostor score, then all of them, shape ``(S + 1,)``.
         genuine: For each ROC point, the genuine scores accepted, shape ``(P,)``.
         impostors: For each ROC point, the impostor scores accepted, shape ``(P,)``.
@@ -131,13 +124,18 @@ class _Ladder:
 
     above: Ints
     level: Ints
-    steps: Ints
+    ends: Ints
     gained: Ints
     genuine: Ints
     impostors: Ints
 
+    @property
+    def steps(self) -> int:
+        """S, how many distinct impostor scores there are."""
+        return self.ends.size - 1
+
     @classmethod
-    def of(cls, genuine: Floats, impostor: Floats) -> _Ladder:
+    def of(cls, genuine: Floats, impostor: Floats) -> Ladder:
         """Compares two sets of scores, both falling."""
         above = np.searchsorted(-genuine, -impostor, side="left")
         level = np.searchsorted(-genuine, -impostor, side="right")
@@ -146,14 +144,14 @@ class _Ladder:
         return cls(
             above=above,
             level=level,
-            steps=steps,
+            ends=np.append(0, steps),
             gained=np.append(above[steps - 1], genuine.size),
             genuine=np.append(0, np.searchsorted(-genuine, everyone, side="right")),
             impostors=np.append(0, np.searchsorted(-impostor, everyone, side="right")),
         )
 
 
-def _statistics(ladder: _Ladder, genuine: Doubles, impostor: Doubles, targets: Sequence[float]) -> Doubles:
+def statistics(ladder: Ladder, genuine: Doubles, impostor: Doubles, targets: Sequence[float]) -> Doubles:
     """AUC, EER and, for each target, TAR by the nearest and by the strict rule, shape ``(2 + 2 T, R)``.
 
     Args:
@@ -162,8 +160,7 @@ def _statistics(ladder: _Ladder, genuine: Doubles, impostor: Doubles, targets: S
         impostor: Weight of each impostor pair, shape ``(R, I)``, scores falling.
         targets: T false accept rates.
     """
-    true, false = _running(genuine), _running(impostor)
-    rows = np.arange(len(true))
+    true, false = running(genuine), running(impostor)
     with np.errstate(invalid="ignore", divide="ignore"):
         won = np.einsum("ri,ri->r", impostor, np.take(true, ladder.above, axis=1))
         if not np.array_equal(ladder.above, ladder.level):
@@ -172,14 +169,34 @@ def _statistics(ladder: _Ladder, genuine: Doubles, impostor: Doubles, targets: S
         true /= true[:, -1:]
         false /= false[:, -1:]
     results.append(_weighted_eer(ladder, true, false))
+    return np.stack(results + weighted_tars(ladder, true, false, targets))
+
+
+def weighted_tars(ladder: Ladder, true: Doubles, false: Doubles, targets: Sequence[float]) -> list[Doubles]:
+    """TAR by the nearest and by the strict rule, alternating, for each target; each of shape ``(R,)``.
+
+    Args:
+        ladder: The order of the scores.
+        true: Share of the genuine weight up to each genuine score, from 0, shape ``(R, G + 1)``.
+        false: Share of the impostor weight up to each impostor score, from 0, shape ``(R, I + 1)``.
+        targets: False accept rates.
+    """
+    rows = np.arange(len(true))
+    results = []
     for target in targets:
         taken = _steps_within(ladder, false, target)
         nearest = _nearest_step(ladder, false, taken, target)
         results += [true[rows, ladder.gained[nearest]], true[rows, ladder.gained[taken]]]
-    return np.stack(results)
+    return results
 
 
-def _weighted_eer(ladder: _Ladder, true: Doubles, false: Doubles) -> Doubles:
+def reaches(ladder: Ladder, false: Doubles, target: float) -> bool:
+    """Whether a ladder that holds only the highest impostors is long enough for a target, in every replicate."""
+    taken = _steps_within(ladder, false, target)
+    return bool((_next_step(ladder, false, taken) < ladder.steps).all())
+
+
+def _weighted_eer(ladder: Ladder, true: Doubles, false: Doubles) -> Doubles:
     """The root of 1 - x = TAR(x), TAR linear between the ROC points of each replicate."""
     rows = np.arange(len(true))
 
@@ -194,21 +211,28 @@ def _weighted_eer(ladder: _Ladder, true: Doubles, false: Doubles) -> Doubles:
     return np.asarray(start + (end - start) * high / (high - low))
 
 
-def _nearest_step(ladder: _Ladder, false: Doubles, taken: Ints, target: float) -> Ints:
+def _nearest_step(ladder: Ladder, false: Doubles, taken: Ints, target: float) -> Ints:
     """How many distinct impostor scores to accept for the FAR nearest the target, the larger of two equally near."""
     rows = np.arange(len(false))
-    ends = np.append(0, ladder.steps)
-    low = false[rows, ends[taken]]
-    high = false[rows, ends[np.minimum(taken + 1, ladder.steps.size)]]
-    # Scores of weight 0 beyond the next step do not change its FAR, but the genuine scores among them count.
-    further = _steps_within(ladder, false, high)
+    low = false[rows, ladder.ends[taken]]
+    further = _next_step(ladder, false, taken)
+    high = false[rows, ladder.ends[further]]
     return np.where(np.abs(high - target) <= np.abs(low - target), further, taken)
 
 
-def _steps_within(ladder: _Ladder, false: Doubles, bound: float | Doubles) -> Ints:
+def _next_step(ladder: Ladder, false: Doubles, taken: Ints) -> Ints:
+    """How many distinct impostor scores can be accepted at the next larger FAR.
+
+    Scores of weight 0 beyond the next step do not change its FAR, but the genuine scores among them count.
+    """
+    high = false[np.arange(len(false)), ladder.ends[np.minimum(taken + 1, ladder.steps)]]
+    return _steps_within(ladder, false, high)
+
+
+def _steps_within(ladder: Ladder, false: Doubles, bound: float | Doubles) -> Ints:
     """How many distinct impostor scores can be accepted with a FAR of at most ``bound``, in each replicate."""
     rows = np.arange(len(false))
-    return _leading(ladder.steps.size, rows.size, lambda step: false[rows, ladder.steps[step]] <= bound)
+    return _leading(ladder.steps, rows.size, lambda step: false[rows, ladder.ends[step + 1]] <= bound)
 
 
 def _leading(count: int, replicates: int, holds: Callable[[Ints], npt.NDArray[np.bool_]]) -> Ints:
@@ -226,62 +250,14 @@ def _leading(count: int, replicates: int, holds: Callable[[Ints], npt.NDArray[np
     return low
 
 
-def _running(weights: Doubles) -> Doubles:
+def running(weights: Doubles) -> Doubles:
     """Running sums along each row, with a leading 0, shape ``(R, N + 1)``."""
     sums = np.zeros((weights.shape[0], weights.shape[1] + 1))
     np.cumsum(weights, axis=1, out=sums[:, 1:])
     return sums
 
 
-def _falling(scores: Floats, which: npt.NDArray[np.bool_]) -> Ints:
+def falling(scores: Floats, which: npt.NDArray[np.bool_]) -> Ints:
     """Rows of ``which``, highest score first."""
     rows = np.flatnonzero(which)
     return rows[np.argsort(-scores[rows], kind="stable")]
-
-
-def _numbered(subjects: tuple[npt.ArrayLike, npt.ArrayLike], same: npt.NDArray[np.bool_]) -> tuple[Ints, Ints, int]:
-    """Numbers the people of both sides from 0 and says how many there are."""
-    sides = [np.asarray(side) for side in subjects]
-    for side in sides:
-        if side.shape != same.shape:
-            raise MetricError(f"one subject a pair and side is needed; found shape {side.shape} for {same.size} pairs")
-    names, numbers = np.unique(np.concatenate(sides), return_inverse=True)
-    first, second = numbers[: same.size], numbers[same.size :]
-    wrong = np.flatnonzero((first == second) != same)
-    if wrong.size:
-        at = int(wrong[0])
-        raise MetricError(
-            f"labels and subjects contradict each other in {wrong.size} pairs; found label {bool(same[at])} for "
-            f"{names[first[at]]!s} and {names[second[at]]!s} at index {at}"
-        )
-    return first, second, names.size
-
-
-def _multiplicities(generator: np.random.Generator, replicates: int, count: int) -> Doubles:
-    """How often each of ``count`` things is drawn in ``count`` draws, shape ``(R, count)``: multinomial weights."""
-    drawn = generator.integers(0, count, size=(replicates, count))
-    drawn += count * np.arange(replicates)[:, None]
-    return np.bincount(drawn.ravel(), minlength=replicates * count).reshape(replicates, count).astype(np.float64)
-
-
-def _subject_weights(
-    genuine: Ints, first: Ints, second: Ints, people: int
-) -> Callable[[np.random.Generator, int], tuple[Doubles, Doubles]]:
-    """Draws people; returns the weights of genuine and impostor pairs."""
-
-    def draw(generator: np.random.Generator, replicates: int) -> tuple[Doubles, Doubles]:
-        weights = _multiplicities(generator, replicates, people)
-        impostor = np.take(weights, first, axis=1)
-        impostor *= np.take(weights, second, axis=1)
-        return np.take(weights, genuine, axis=1), impostor
-
-    return draw
-
-
-def _pair_weights(genuine: int, impostors: int) -> Callable[[np.random.Generator, int], tuple[Doubles, Doubles]]:
-    """Draws pairs, each class among itself; returns the weights of genuine and impostor pairs."""
-
-    def draw(generator: np.random.Generator, replicates: int) -> tuple[Doubles, Doubles]:
-        return _multiplicities(generator, replicates, genuine), _multiplicities(generator, replicates, impostors)
-
-    return draw

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Singles = npt.NDArray[np.float32]
 
 _LARGEST = float(np.finfo(np.float32).max)
+_CACHED_BYTES = 32 << 20
+_BLOCK_BYTES = 256 << 20
+_ROWS = 256  # fewer make a product slow, for its other factor is then packed too often
 
 
 def as_singles(vectors: npt.ArrayLike, what: str) -> Singles:
@@ -99,6 +102,31 @@ def placed(vectors: Singles, device: str) -> torch.Tensor:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise MetricError(f"device {device!r} cannot be used for products: {reason}; 'cpu' always can") from error
+
+
+def score_blocks(probes: Singles, gallery: Singles, device: str) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Yields runs of probes with their scores against the whole gallery, shape ``(rows, G)``, in one reused block.
+
+    The block has at most 32 MiB, or 256 rows as far as 256 MiB hold them; a single row may have more. Consume it within
+    :func:`exact_products`.
+
+    Args:
+        probes: Checked by :func:`as_sides`, shape ``(P, D)``.
+        gallery: Likewise, shape ``(G, D)``.
+        device: Where to multiply, in torch's words.
+
+    Raises:
+        MetricError: If the device cannot be used.
+    """
+    import torch
+
+    queries, entries = placed(probes, device), placed(gallery, device)
+    few = min(_ROWS, rows_within(_BLOCK_BYTES, len(gallery)))
+    height = min(len(probes), max(few, rows_within(_CACHED_BYTES, len(gallery))))
+    block = torch.empty((height, len(gallery)), device=queries.device)
+    for start in range(0, len(probes), height):
+        rows = slice(start, min(start + height, len(probes)))
+        yield rows, torch.mm(queries[rows], entries.T, out=block[: rows.stop - start])
 
 
 def rows_within(budget: int, columns: int) -> int:

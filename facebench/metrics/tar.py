@@ -176,7 +176,7 @@ def _strict(sets: ScoreSets, targets: Sequence[float]) -> list[float]:
     """
     genuine, impostor = sets
     count = impostor.size
-    allowed = [_most_allowed(target, count) for target in targets]
+    allowed = [most_allowed(target, count) for target in targets]
     depth = min(max(allowed) + 1, count)
     top = np.partition(impostor, count - depth)[count - depth :]
     top.sort()
@@ -196,7 +196,7 @@ def _strict(sets: ScoreSets, targets: Sequence[float]) -> list[float]:
     return thresholds
 
 
-def _most_allowed(target: float, count: int) -> int:
+def most_allowed(target: float, count: int) -> int:
     """The largest k with ``k / count <= target``, safe from the rounding of ``target * count``."""
     most = int(target * count)
     if (most + 1) / count <= target:

@@ -72,8 +72,8 @@ def pool(
     A media id counts within its template only: the same id in two templates names unrelated media. Images may come in
     any order. Sums run in the precision of the features.
 
-    Memory beyond the input: the result (4 bytes a template and dimension), 40 bytes an image and 64 MiB; at IJB-C size
-    (469,375 images, 23,124 templates, 512 dimensions) about 130 MiB. Features in other types than float32 and float64
+    Memory beyond the input: the result (4 bytes a template and dimension), 60 bytes an image and 64 MiB; at IJB-C size
+    (469,375 images, 23,124 templates, 512 dimensions) about 140 MiB. Features in other types than float32 and float64
     are copied.
 
     Args:
@@ -168,8 +168,8 @@ def _scaled(vectors: Floats, owners: Ints, what: str) -> Floats:
     lost = np.flatnonzero((lengths == 0) | ~np.isfinite(lengths))
     if lost.size:
         raise MetricError(
-            f"{what} {owners[lost[0]]} pools to length {lengths[lost[0]]:g} and has no direction; found {lost.size} such"
-            "; look for failed embeddings and for weights that are all 0"
+            f"{what} {owners[lost[0]]} pools to length {lengths[lost[0]]:g} and has no direction; found {lost.size} "
+            "such; look for failed embeddings and for weights that are all 0"
         )
     vectors /= lengths.astype(vectors.dtype)[:, None]
     return vectors

@@ -115,7 +115,7 @@ def _variables(path: Path, names: str, ids: str) -> tuple[list[Any], npt.NDArray
     except NotImplementedError:
         raise DataError(f"{path}: a MATLAB 7.3 file; save it as version 7, which TinyFace's lists are") from None
     except Exception as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error) or type(error).__name__
+        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         raise DataError(f"{path}: not a readable MATLAB file: {reason.splitlines()[0][:200]}") from None
     for wanted in (names, ids):
         if wanted not in kinds:
@@ -135,11 +135,10 @@ def _load(path: Path, names: str, ids: str) -> tuple[dict[str, tuple[tuple[int, 
     """Shape and kind of every variable, and the values of two."""
     from scipy import io
 
-    with path.open("rb") as file, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("error")  # scipy only warns of, say, a variable that occurs twice
-        kinds = {name: (tuple(shape), kind) for name, shape, kind in io.whosmat(file)}
-        file.seek(0)
-        return kinds, io.loadmat(file, variable_names=[names, ids])
+        kinds = {name: (tuple(shape), str(kind)) for name, shape, kind in io.whosmat(str(path), appendmat=False)}
+        return kinds, io.loadmat(str(path), appendmat=False, variable_names=[names, ids])
 
 
 def _name(path: Path, names: str, row: int, cell: object) -> str:

@@ -30,7 +30,7 @@ def facebench_protocols() -> Iterable[ProtocolSpec]:
             options=TinyFaceOptions,
             build=_tinyface,
             layout="DATA_ROOT/tinyface/aligned_pad_0.1_pad_high/{Probe,Gallery_Match,Gallery_Distractor}/*.jpg (or "
-            "Testing_Set/, unaligned), and probe_img_ID_pairs.mat and gallery_match_img_ID_pairs.mat in Testing_Set/ or "
-            "Face_Identification_Evaluation/",
+            "Testing_Set/, unaligned), and probe_img_ID_pairs.mat and gallery_match_img_ID_pairs.mat in Testing_Set/ "
+            "or Face_Identification_Evaluation/",
         )
     ]

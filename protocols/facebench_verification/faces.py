@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facebench_verification.pairs import Pairs
+
+
+class Compared(Protocol):
+    """What is compared: vectors by row, and the rows on either side of each pair.
+
+    Attributes:
+        pairs: The comparisons, N of them.
+        first: Row of the first vector of each pair, (N,).
+        second: Row of the second one, (N,).
+    """
+
+    pairs: Pairs
+    first: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int64]
 
 
 class PairFaces:
@@ -38,8 +52,8 @@ class PairFaces:
     def __init__(self, name: str, pairs: Pairs, source: FaceDataset | None, *, listed_in: Path | str) -> None:
         self.name, self.pairs, self._source = name, pairs, source
         self._keys = pairs.keys
-        self.first = np.searchsorted(self._keys, pairs.first)
-        self.second = np.searchsorted(self._keys, pairs.second)
+        self.first: npt.NDArray[np.int64] = np.searchsorted(self._keys, pairs.first)
+        self.second: npt.NDArray[np.int64] = np.searchsorted(self._keys, pairs.second)
         self._rows = self._find(source, listed_in) if source is not None else None
         if hasattr(source, "batch"):
             self.batch = self._batch  # as quick as the source, where that has a quick way
@@ -55,7 +69,7 @@ class PairFaces:
             missing = self._keys[absent]
             pair = int(np.flatnonzero((self.pairs.first == missing[0]) | (self.pairs.second == missing[0]))[0])
             raise DataError(
-                f"{listed_in}, line {self.pairs.lines[pair]}: no picture {str(missing[0])!r} in {source.name} "
+                f"{self.pairs.where(pair, listed_in)}: no picture {str(missing[0])!r} in {source.name} "
                 f"({len(missing)} of {len(self._keys)} pictures are missing)"
             )
         return np.asarray(rows, dtype=np.int64)
@@ -83,6 +97,9 @@ class PairFaces:
             digest.update("\0".join([*map(str, part), "\0"]).encode())
         digest.update(np.packbits(self.pairs.same).tobytes())
         digest.update(f"{self.pairs.folds} folds".encode())
+        for told in (self.pairs.fold, self.pairs.group, *(self.pairs.quality or ())):
+            if told is not None:
+                digest.update("\0".join([*map(str, told), "\0"]).encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:

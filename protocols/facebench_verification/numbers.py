@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facebench.metrics import FoldAccuracy, IntervalEstimate, OperatingPoint
-    from facebench_verification.faces import PairFaces
+    from facebench_verification.faces import Compared
 
 Mirror = Literal["sum", "none", "concat"]
 FoldRule = Literal["reference", "strict"]
@@ -47,6 +47,7 @@ class Comparison:
         folds: Runs of consecutive pairs.
         mirror: The fusion.
         norm: Mean length of the embeddings before fusion, over all pictures of all pairs, mirrors included.
+        fold: Fold of each pair, (N,), where folds are no runs of consecutive pairs.
     """
 
     distances: npt.NDArray[np.float64]
@@ -55,13 +56,14 @@ class Comparison:
     folds: int
     mirror: Mirror
     norm: float
+    fold: npt.NDArray[np.int64] | None = None
 
     @classmethod
     def of(
         cls,
         plain: npt.NDArray[np.float64],
         mirrored: npt.NDArray[np.float64] | None,
-        faces: PairFaces,
+        faces: Compared,
         *,
         folds: int,
         mirror: Mirror,
@@ -77,7 +79,23 @@ class Comparison:
             folds=folds,
             mirror=mirror,
             norm=xnorm(plain[both], None if mirrored is None else mirrored[both]),
+            fold=faces.pairs.fold,
         )
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Comparison:
+        """Some of the pairs."""
+        return replace(
+            self,
+            distances=self.distances[chosen],
+            same=self.same[chosen],
+            subjects=None if self.subjects is None else (self.subjects[0][chosen], self.subjects[1][chosen]),
+            fold=None if self.fold is None else self.fold[chosen],
+        )
+
+    @property
+    def folding(self) -> int | npt.NDArray[np.int64]:
+        """How many runs, or the fold of each pair."""
+        return self.folds if self.fold is None else self.fold
 
     @cached_property
     def scores(self) -> npt.NDArray[np.float64]:
@@ -96,7 +114,7 @@ class Comparison:
 
     def accuracy(self, rule: FoldRule) -> FoldAccuracy:
         """Accuracy over folds."""
-        return fold_accuracy(self.distances, self.same, folds=self.folds, rule=rule)
+        return fold_accuracy(self.distances, self.same, folds=self.folding, rule=rule)
 
     def accuracies(self, *, rules: Sequence[FoldRule]) -> tuple[Metric, ...]:
         """Accuracy, its spread and its threshold by each rule."""
@@ -125,19 +143,36 @@ def measure(comparison: Comparison, *, far: Sequence[float], samples: int, seed:
         MetricError: When a metric cannot be computed.
     """
     reference, strict = comparison.accuracy("reference"), comparison.accuracy("strict")
-    spread = _Spread.of(comparison, far=far, samples=samples, seed=seed)
-    metrics = [*comparison.accuracies(rules=("reference", "strict")), *_curve_metrics(comparison, spread)]
-    for rule in ("reference", "strict"):
-        points = operating_points(comparison.genuine, comparison.impostor, targets=far, rule=rule)
-        metrics.extend(_tar(point, spread.tar(rule, index), comparison) for index, point in enumerate(points))
-    metrics.extend(_val(comparison, target) for target in far)
-    metrics.append(_metric(comparison, "xnorm", comparison.norm, unit="norm", higher_is_better=None))
+    metrics = [
+        *comparison.accuracies(rules=("reference", "strict")),
+        *measure_scores(comparison, far=far, samples=samples, seed=seed),
+        *(_val(comparison, target) for target in far),
+        measure_norm(comparison),
+    ]
     folds = {
         "accuracy": reference.folds,
         "accuracy (strict)": strict.folds,
         "threshold (squared distance)": reference.thresholds,
     }
     return Measured(tuple(metrics), folds, 1.0 - reference.best_threshold / 2.0)
+
+
+def measure_scores(comparison: Comparison, *, far: Sequence[float], samples: int, seed: int) -> list[Metric]:
+    """The metrics that need no folds: AUC, EER, d' and TAR@FAR by both rules, with intervals.
+
+    Args and errors are those of ``measure``.
+    """
+    spread = _Spread.of(comparison, far=far, samples=samples, seed=seed)
+    metrics = _curve_metrics(comparison, spread)
+    for rule in ("reference", "strict"):
+        points = operating_points(comparison.genuine, comparison.impostor, targets=far, rule=rule)
+        metrics.extend(_tar(point, spread.tar(rule, index), comparison) for index, point in enumerate(points))
+    return metrics
+
+
+def measure_norm(comparison: Comparison) -> Metric:
+    """Mean length of the raw embeddings."""
+    return metric(comparison, "xnorm", comparison.norm, unit="norm", higher_is_better=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,29 +197,31 @@ class _Spread:
         )
         tars = {"reference": found.tar_reference, "strict": found.tar_strict}
         return cls(
-            auc=_interval(found.auc),
-            eer=_interval(found.eer),
-            tars={rule: tuple(map(_interval, estimates)) for rule, estimates in tars.items()},
+            auc=interval_of(found.auc),
+            eer=interval_of(found.eer),
+            tars={rule: tuple(map(interval_of, estimates)) for rule, estimates in tars.items()},
         )
 
     def tar(self, rule: str, index: int) -> Interval | None:
         return self.tars[rule][index] if self.tars else None
 
 
-def _interval(estimate: IntervalEstimate) -> Interval:
+def interval_of(estimate: IntervalEstimate) -> Interval:
+    """An interval as results keep it."""
     return Interval(
         low=estimate.low, high=estimate.high, level=estimate.level, method=estimate.method, samples=estimate.samples
     )
 
 
-def _metric(comparison: Comparison, name: str, value: float | None, **more: object) -> Metric:
+def metric(comparison: Comparison, name: str, value: float | None, **more: object) -> Metric:
+    """A metric of a comparison, under the comparison's fusion of mirrors."""
     return Metric.model_validate({"name": name, "value": value, "mirror": comparison.mirror, **more})
 
 
 def _accuracy_metrics(comparison: Comparison, found: FoldAccuracy) -> list[Metric]:
-    interval = _interval(fold_interval(found.folds))
+    interval = interval_of(fold_interval(found.folds))
     clipped = interval.model_copy(update={"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)})
-    accuracy = _metric(
+    accuracy = metric(
         comparison,
         "accuracy",
         found.mean,
@@ -192,8 +229,8 @@ def _accuracy_metrics(comparison: Comparison, found: FoldAccuracy) -> list[Metri
         interval=clipped,
         detail={"standard error": found.standard_error, "folds": len(found.folds)},
     )
-    std = _metric(comparison, "accuracy-std", found.std, rule=found.rule, higher_is_better=None)
-    threshold = _metric(
+    std = metric(comparison, "accuracy-std", found.std, rule=found.rule, higher_is_better=None)
+    threshold = metric(
         comparison,
         "threshold",
         1.0 - found.best_threshold / 2.0,
@@ -209,8 +246,8 @@ def _curve_metrics(comparison: Comparison, spread: _Spread) -> list[Metric]:
     genuine, impostor = comparison.genuine, comparison.impostor
     equal = equal_error_rate(genuine, impostor, rule="interpolation")
     return [
-        _metric(comparison, "auc", auc(genuine, impostor), interval=spread.auc),
-        _metric(
+        metric(comparison, "auc", auc(genuine, impostor), interval=spread.auc),
+        metric(
             comparison,
             "eer",
             equal.value,
@@ -226,17 +263,17 @@ def _curve_metrics(comparison: Comparison, spread: _Spread) -> list[Metric]:
 def _dprime(comparison: Comparison) -> Metric:
     """d', or why there is none: scores that do not vary have no spread to measure it in."""
     try:
-        return _metric(comparison, "dprime", dprime(comparison.genuine, comparison.impostor), unit="sd")
+        return metric(comparison, "dprime", dprime(comparison.genuine, comparison.impostor), unit="sd")
     except MetricError as error:
-        return _metric(comparison, "dprime", None, unit="sd", reason=str(error))
+        return metric(comparison, "dprime", None, unit="sd", reason=str(error))
 
 
 def _tar(point: OperatingPoint, interval: Interval | None, comparison: Comparison) -> Metric:
     name = f"tar@far={_spelt(point.target)}"
     if not point.resolved:
         reason = f"FAR {_spelt(point.target)} is below what {point.impostors:,} impostor pairs resolve"
-        return _metric(comparison, name, None, rule=point.rule, reason=reason)
-    return _metric(
+        return metric(comparison, name, None, rule=point.rule, reason=reason)
+    return metric(
         comparison,
         name,
         point.tar,
@@ -257,13 +294,13 @@ def _val(comparison: Comparison, target: float) -> Metric:
     training = impostors - impostors // comparison.folds
     if target * training < 1:
         reason = f"FAR {_spelt(target)} is below what {training:,} impostor pairs of the other folds resolve"
-        return _metric(comparison, name, None, reason=reason)
+        return metric(comparison, name, None, reason=reason)
     try:
-        found = val_at_far(comparison.distances, comparison.same, target=target, folds=comparison.folds)
+        found = val_at_far(comparison.distances, comparison.same, target=target, folds=comparison.folding)
     except MetricError as error:  # a fold without either kind, as in a list that is sorted by kind
-        return _metric(comparison, name, None, reason=str(error))
+        return metric(comparison, name, None, reason=str(error))
     detail = {"std": found.val_std, "far": found.far}
-    return _metric(comparison, name, found.val, interval=_interval(fold_interval(found.folds)), detail=detail)
+    return metric(comparison, name, found.val, interval=interval_of(fold_interval(found.folds)), detail=detail)
 
 
 def _spelt(rate: float) -> str:

@@ -21,6 +21,11 @@ class VerificationOptions:
     images: str = option(
         default="", help="folder, tar or list of pictures, relative to the data root, instead of the usual"
     )
+    landmarks: str = option(
+        default="",
+        help="table of five points for each picture (CSV path,x1,y1,...,x5,y5), relative to the data root: the "
+        "pictures are aligned to 112x112 while they are read",
+    )
     samples: int = option(default=1000, help="bootstrap replicates behind each interval; 0 leaves intervals out", ge=0)
 
     def __post_init__(self) -> None:
@@ -34,3 +39,13 @@ class PairsOptions(VerificationOptions):
     """Options for a list of one's own."""
 
     folds: int = option(default=10, help="runs of consecutive pairs for cross-validated accuracy", ge=2, le=10000)
+
+
+@options
+class VideoOptions(VerificationOptions):
+    """Options for videos."""
+
+    pooling: Literal["mean", "unit-mean"] = option(
+        default="mean", help="a video's vector: mean of its frames' raw embeddings, or of those scaled to unit length"
+    )
+    frames: int = option(default=0, help="at most so many frames of each video, evenly spread; 0 takes all", ge=0)

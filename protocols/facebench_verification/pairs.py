@@ -6,15 +6,17 @@ with the line it stands in.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facebench import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -35,6 +37,10 @@ class Pairs:
         subjects: Who is on either side, two (N,) arrays; None when the list does not say.
         folds: Runs of consecutive pairs to fold the list into; None when the list does not say.
         lines: Where each pair stands in its file, (N,), for messages.
+        fold: Fold of each pair, (N,), where the list gives it; else runs of consecutive pairs are folds.
+        group: Name of the group that each pair belongs to, (N,), in sets that are evaluated group by group.
+        quality: Quality of the first and of the second picture, two float64 (N,) arrays, higher is better.
+        files: File of each pair, (N,), where the list is several.
     """
 
     first: npt.NDArray[np.str_]
@@ -43,6 +49,10 @@ class Pairs:
     subjects: tuple[npt.NDArray[np.str_], npt.NDArray[np.str_]] | None
     folds: int | None
     lines: npt.NDArray[np.int64]
+    fold: npt.NDArray[np.int64] | None = None
+    group: npt.NDArray[np.str_] | None = None
+    quality: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
+    files: npt.NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
         return len(self.same)
@@ -51,6 +61,34 @@ class Pairs:
     def keys(self) -> npt.NDArray[np.str_]:
         """Each face once, in the order of its name."""
         return np.unique(np.concatenate([self.first, self.second]))
+
+    def where(self, pair: int, listed_in: Path | str) -> str:
+        """File and line of one pair, in words."""
+        return f"{listed_in if self.files is None else self.files[pair]}, line {self.lines[pair]}"
+
+    def rows(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Pairs:
+        """Some of the pairs, or all in another order; how many folds there are stays as it is."""
+
+        def cut(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(part[chosen] for part in value)
+            return value[chosen] if isinstance(value, np.ndarray) else value
+
+        return Pairs(**{field.name: cut(getattr(self, field.name)) for field in dataclasses.fields(self)})
+
+
+def joined(parts: Sequence[Pairs]) -> Pairs:
+    """Several lists, one after the other; what one of them does not say, the whole does not say."""
+
+    def together(values: list[Any]) -> Any:
+        if any(value is None for value in values):
+            return None
+        if isinstance(values[0], tuple):
+            return tuple(np.concatenate(part) for part in zip(*values, strict=True))
+        return np.concatenate(values)
+
+    names = [field.name for field in dataclasses.fields(Pairs) if field.name != "folds"]
+    return Pairs(folds=None, **{name: together([getattr(part, name) for part in parts]) for name in names})
 
 
 def read_pairs(path: Path) -> Pairs:

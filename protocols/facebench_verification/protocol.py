@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facebench import DataError, Evaluation, MetricError
-from facebench.datasets import PackImages, open_images
 from facebench_verification.curves import histogram, roc
-from facebench_verification.demo import demo_faces, demo_pairs
 from facebench_verification.faces import PairFaces
+from facebench_verification.layouts import demo_layout
 from facebench_verification.numbers import Comparison, measure
-from facebench_verification.pairs import read_pairs
-from facebench_verification.sources import look, pairs_of_pack
+from facebench_verification.opening import open_set
+from facebench_verification.videos import VideoFaces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facebench import Embeddings, FaceDataset
+    from facebench_verification.numbers import Mirror
     from facebench_verification.options import VerificationOptions
+    from facebench_verification.pairs import Pairs
     from facebench_verification.sources import Place
 
 _RULES = {
@@ -48,8 +50,8 @@ class Verification:
         folds: How many runs of consecutive pairs form the folds, where the list itself does not say.
     """
 
-    def __init__(self, place: Place, options: VerificationOptions, *, folds: int) -> None:
-        self._place, self._options, self._folds = place, options, folds
+    def __init__(self, place: Place, options: VerificationOptions, *, folds: int = 10) -> None:
+        self.place, self.options, self._folds = place, options, folds
 
     def faces(self, root: Path | None, /, *, images: bool = True) -> FaceDataset:
         """The faces that the pairs name, each once.
@@ -57,31 +59,36 @@ class Verification:
         Raises:
             DatasetMissing: When lists or pictures are not below the root.
             DataError: When they are damaged, the list names an absent picture, or it cannot be evaluated.
+            ConfigError: When options contradict one another.
         """
         if root is None:
-            drawn = demo_faces()
-            return PairFaces("demo", demo_pairs(drawn), drawn, listed_in="demo pairs")
-        chosen = self._options
-        found = look(self._place, root, pairs=chosen.pairs, images=chosen.images, need_images=images)
-        if found.pack is not None:
-            pack = PackImages(found.pack)
-            faces = PairFaces(self._place.name, pairs_of_pack(pack), pack, listed_in=found.pack)
-            return self._usable(faces, found.pack)
-        if found.pairs is None:
-            raise RuntimeError("look() found neither a pack nor a list and did not say so")
-        source = open_images(found.images) if found.images is not None else None
-        faces = PairFaces(self._place.name, read_pairs(found.pairs), source, listed_in=found.pairs)
-        return self._usable(faces, found.pairs)
+            drawn, pairs = demo_layout(self.place.name)
+            return self.opened("demo", pairs, drawn, listed_in="demo pairs")
+        found = open_set(self.place, root, self.options, images=images, every=self.every_picture)
+        self._check(found.pairs, found.listed_in)
+        return self.opened(self.place.name, found.pairs, found.source, listed_in=found.listed_in)
 
-    def _usable(self, faces: PairFaces, listed_in: Path) -> PairFaces:
-        """The faces, if their pairs can be evaluated: better told now than after the training."""
-        count, same, folds = len(faces.pairs), int(faces.pairs.same.sum()), faces.pairs.folds or self._folds
-        if not 0 < same < count:
-            kind = "the same person" if same else "two people"
-            raise DataError(f"{listed_in}: all {count} pairs show {kind}; verification needs both kinds")
-        if not 2 <= folds <= count:
-            raise DataError(f"{listed_in}: {count} pairs in {folds} folds; at least 2 folds of one pair are needed")
-        return faces
+    every_picture = False
+    """Whether pictures are needed that the list does not name."""
+
+    def opened(
+        self, name: str, pairs: Pairs, source: FaceDataset | None, *, listed_in: Path | str
+    ) -> PairFaces | VideoFaces:
+        """The faces of a list."""
+        return PairFaces(name, pairs, source, listed_in=listed_in)
+
+    def _check(self, pairs: Pairs, listed_in: Path) -> None:
+        """Refuses pairs that cannot be evaluated: better told now than after the training."""
+        groups = (
+            [pairs] if pairs.group is None else [pairs.rows(pairs.group == name) for name in np.unique(pairs.group)]
+        )
+        for part in groups:
+            count, same, folds = len(part), int(part.same.sum()), part.folds or self._folds
+            if not 0 < same < count:
+                kind = "the same person" if same else "two people"
+                raise DataError(f"{listed_in}: all {count} pairs show {kind}; verification needs both kinds")
+            if not 2 <= folds <= count:
+                raise DataError(f"{listed_in}: {count} pairs in {folds} folds; at least 2 folds of one pair are needed")
 
     def evaluate(self, embeddings: Embeddings, faces: FaceDataset, /, *, seed: int) -> Evaluation:
         """Accuracy over folds, ROC metrics, intervals.
@@ -93,40 +100,64 @@ class Verification:
             DataError: When a face has no embedding.
             MetricError: When metrics cannot be computed, as with pairs of one kind only.
         """
-        if not isinstance(faces, PairFaces):
+        if not isinstance(faces, PairFaces | VideoFaces):
             raise TypeError(f"expected the faces of this protocol, found {type(faces).__name__}")
+        mirror = self.options.mirror
+        if mirror != "none" and embeddings.mirrored is None:
+            raise MetricError(
+                f"mirror fusion {mirror!r} needs embeddings of the mirrored faces, which are not there; "
+                f"embed them, or set protocol.{self.place.name}.mirror=none"
+            )
+        comparison = self.compare(embeddings, faces, mirror=mirror)
+        single = self.compare(embeddings, faces, mirror="none") if mirror != "none" else None
+        found = self.judge(comparison, single, faces.pairs, seed=seed)
+        return replace(
+            found,
+            counts=_counts(faces.pairs) | dict(found.counts),
+            rules=_RULES | {"mirror": _mirror_words(mirror)} | dict(found.rules),
+            warnings=(*_warnings(faces.pairs), *found.warnings),
+            scores=_scores(comparison, faces.pairs),
+        )
+
+    def compare(self, embeddings: Embeddings, faces: PairFaces | VideoFaces, *, mirror: Mirror) -> Comparison:
+        """All pairs, compared."""
         rows = embeddings.rows(faces.keys)
         plain = embeddings.vectors[rows].astype(np.float64)
         mirrored = None if embeddings.mirrored is None else embeddings.mirrored[rows].astype(np.float64)
-        mirror = self._options.mirror
-        if mirror != "none" and mirrored is None:
-            raise MetricError(
-                f"mirror fusion {mirror!r} needs embeddings of the mirrored faces, which are not there; "
-                f"embed them, or set protocol.{self._place.name}.mirror=none"
-            )
-        folds = faces.pairs.folds or self._folds
-        comparison = Comparison.of(plain, mirrored, faces, folds=folds, mirror=mirror)
-        measured = measure(comparison, far=self._options.far, samples=self._options.samples, seed=seed)
+        return Comparison.of(plain, mirrored, faces, folds=faces.pairs.folds or self._folds, mirror=mirror)
+
+    def judge(self, comparison: Comparison, single: Comparison | None, pairs: Pairs, *, seed: int) -> Evaluation:
+        """Metrics and figures of the comparison, and what differs from other sets in counts, rules and warnings.
+
+        Args:
+            comparison: With mirrors fused as the user wants.
+            single: Without mirrors; None when that is what the user wants.
+            pairs: What was compared.
+            seed: Of the bootstrap.
+        """
+        measured = measure(comparison, far=self.options.far, samples=self.options.samples, seed=seed)
         metrics = measured.metrics
-        if mirror != "none":
-            single = Comparison.of(plain, mirrored, faces, folds=folds, mirror="none")
+        if single is not None:
             metrics = (*metrics, *single.accuracies(rules=("reference",)))
         return Evaluation(
             metrics=metrics,
             curves=(roc(comparison), histogram(comparison, measured.threshold)),
             folds=measured.folds,
-            counts=_counts(faces),
-            rules=_RULES | {"mirror": _mirror_words(mirror), "folds": f"{folds} runs of consecutive pairs"},
-            warnings=_warnings(faces),
-            scores=_scores(comparison, faces),
+            rules={"folds": fold_words(comparison)},
         )
 
 
-def _counts(faces: PairFaces) -> dict[str, int]:
-    same = int(faces.pairs.same.sum())
-    counts = {"pairs": len(faces.pairs), "genuine": same, "impostor": len(faces.pairs) - same}
-    if faces.pairs.subjects is not None:
-        counts["subjects"] = len(np.unique(np.concatenate(faces.pairs.subjects)))
+def fold_words(comparison: Comparison) -> str:
+    """How the folds were made."""
+    runs = "runs of consecutive pairs" if comparison.fold is None else "folds as the list gives them"
+    return f"{comparison.folds} {runs}"
+
+
+def _counts(pairs: Pairs) -> dict[str, int]:
+    same = int(pairs.same.sum())
+    counts = {"pairs": len(pairs), "genuine": same, "impostor": len(pairs) - same}
+    if pairs.subjects is not None:
+        counts["subjects"] = len(np.unique(np.concatenate(pairs.subjects)))
     return counts
 
 
@@ -138,19 +169,23 @@ def _mirror_words(mirror: str) -> str:
     }[mirror]
 
 
-def _warnings(faces: PairFaces) -> tuple[str, ...]:
-    if faces.pairs.subjects is None:
+def _warnings(pairs: Pairs) -> tuple[str, ...]:
+    if pairs.subjects is None:
         return ("the list does not say who is shown: intervals resample pairs and are likely too narrow",)
     return ()
 
 
-def _scores(comparison: Comparison, faces: PairFaces) -> dict[str, npt.NDArray[np.generic]]:
-    found = {
+def _scores(comparison: Comparison, pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
+    found: dict[str, npt.NDArray[Any]] = {
         "score": comparison.scores,
         "same": comparison.same,
-        "first": faces.pairs.first,
-        "second": faces.pairs.second,
+        "first": pairs.first,
+        "second": pairs.second,
     }
-    if faces.pairs.subjects is not None:
-        found["first_subject"], found["second_subject"] = faces.pairs.subjects
-    return cast("dict[str, npt.NDArray[np.generic]]", found)
+    if pairs.subjects is not None:
+        found["first_subject"], found["second_subject"] = pairs.subjects
+    if pairs.quality is not None:
+        found["first_quality"], found["second_quality"] = pairs.quality
+    if pairs.group is not None:
+        found["group"] = pairs.group
+    return found

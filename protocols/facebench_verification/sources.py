@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebench import DatasetMissing
-from facebench_verification.pairs import Pairs
+from facebench_verification.pairs import Pairs, read_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from facebench.datasets import PackImages
+    from facebench_verification.arrays import ArrayImages
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".pgm", ".ppm", ".pnm", ".bmp", ".webp")
-_PACKS = (".bin", ".bin.xz", ".xz")
+_PACKS = (".bin", ".bin.xz", ".xz", ".npy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,13 @@ class Place:
     Attributes:
         name: The set's name.
         folders: Below the data root, in this order; ``.`` is the root itself.
-        packs: InsightFace packs, which hold pictures and pairs in one.
-        pairs: Lists of pairs.
+        packs: InsightFace packs, which hold pictures and pairs in one, or ``.npy`` arrays beside an ``issame.txt``; in
+            sets of groups ``{group}`` stands for each group's name.
+        pairs: Lists of pairs; folders where the list is several files.
         images: Folders or tars of aligned pictures, best first.
         how_to_get: For the error when nothing is found.
+        read: Reads what ``pairs`` names.
+        groups: Names of the groups, in sets that are evaluated group by group.
     """
 
     name: str
@@ -39,6 +44,8 @@ class Place:
     pairs: tuple[str, ...]
     images: tuple[str, ...]
     how_to_get: str
+    read: Callable[[Path], Pairs] = read_pairs
+    groups: tuple[str, ...] = ()
 
 
 LFW = Place(
@@ -94,7 +101,7 @@ def look(place: Place, root: Path, *, pairs: str = "", images: str = "", need_im
         return Found(pack=_chosen(place, root, pairs))
     bases = [root / folder for folder in place.folders]
     if not pairs and not images:
-        pack = _first(base / name for base in bases for name in place.packs)
+        pack = None if place.groups else _first(base / name for base in bases for name in place.packs)
         if pack is not None:
             return Found(pack=pack)
     listed = _chosen(place, root, pairs) if pairs else _first(base / name for base in bases for name in place.pairs)
@@ -111,8 +118,20 @@ def look(place: Place, root: Path, *, pairs: str = "", images: str = "", need_im
     return Found(pairs=listed, images=pictures)
 
 
+def group_packs(place: Place, root: Path) -> dict[str, Path]:
+    """The pack of each group, or nothing where a group has none."""
+    bases = [root / folder for folder in place.folders]
+    found = {}
+    for group in place.groups:
+        pack = _first(base / name.format(group=group) for base in bases for name in place.packs)
+        if pack is None:
+            return {}
+        found[group] = pack
+    return found
+
+
 def is_pack(name: str) -> bool:
-    """Whether a file name is that of an InsightFace pack."""
+    """Whether a file name is that of a pack: pictures and pairs in one."""
     return name.endswith(_PACKS)
 
 
@@ -134,14 +153,15 @@ def _may_hold_pictures(path: Path) -> bool:
     return any(entry.is_dir() or entry.suffix.lower() in _PICTURES for entry in path.iterdir())
 
 
-def pairs_of_pack(pack: PackImages) -> Pairs:
+def pairs_of_pack(pack: PackImages | ArrayImages) -> Pairs:
     """Pairs of an opened pack: picture 2i with picture 2i + 1. Who is shown, a pack does not say.
 
     Packs repeat a picture for every pair that it is in; equal files become one face, under the key of the first, and
     are embedded once.
     """
     first_of: dict[bytes, str] = {}
-    keys = np.array([first_of.setdefault(pack.encoded(row), key) for row, key in enumerate(pack.keys)], dtype=np.str_)
+    digests = (hashlib.sha256(pack.encoded(row)).digest() for row in range(len(pack.keys)))
+    keys = np.array([first_of.setdefault(one, key) for one, key in zip(digests, pack.keys, strict=True)], dtype=np.str_)
     return Pairs(
         first=keys[0::2],
         second=keys[1::2],

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -35,6 +34,9 @@ from facebench.config import load
 from facebench.host import Host
 from facebench.progress import Bars
 from facebench.testing import TinyBackbone, TinyLoss, toy_faces
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIZE = 32
 SMALL = Preprocess(size=(SIZE, SIZE))
@@ -248,7 +250,7 @@ def bench(tmp_path: Path) -> Bench:
         told.append(("started", run.plugin, run.folder.is_dir(), (run.folder / "config.toml").is_file()))
 
     def facebench_epoch_ended(run, epoch, values):
-        told.append(("epoch", epoch, sorted(values)[:1]))
+        told.append(("epoch", epoch, values["loss"] > 0))
 
     def facebench_result_ready(run, result):
         told.append(("result", result.protocol, (run.folder / "results" / f"{result.protocol}.json").is_file()))
@@ -265,4 +267,3 @@ def bench(tmp_path: Path) -> Bench:
 def means() -> type[Means]:
     """The toy embedder."""
     return Means
-

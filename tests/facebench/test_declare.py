@@ -8,10 +8,11 @@ import sys
 from typing import Literal
 
 import pytest
+from pydantic import ValidationError
 
 import facebench
 from facebench.config import build_options
-from facebench.declare import NoOptions, described, option, options, unusable
+from facebench.declare import NoOptions, described, option, options, undecided, unusable
 from facebench.errors import ConfigError, UnknownName
 
 

@@ -192,7 +192,7 @@ def test_the_content_of_a_folder_counts_with_the_names_in_it(tmp_path):
 
 
 def test_missing_weights_are_told(tmp_path):
-    with pytest.raises(FacebenchError, match="cannot read the weights .*absent: No such file"):
+    with pytest.raises(FacebenchError, match=r"cannot read the weights .*absent: No such file"):
         content_hash(tmp_path / "absent")
 
 

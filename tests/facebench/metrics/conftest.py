@@ -111,3 +111,107 @@ def flip_case(golden):
     images, same, projection = flip_images(**case["arguments"])
     assert digest(images, same, projection) == case["input_digest"]
     return images, same, projection, case
+
+
+def ijb_images(seed: int, images: int, templates: int, subjects: int, medias: int, dim: int, noise: float):
+    """Image features with their mirrored halves, template and media ids, faceness, and who each template is."""
+    draw = np.random.RandomState(seed)
+    subject_of = np.arange(templates) % subjects
+    template_id = 7 + 3 * np.arange(templates)
+    which = np.concatenate([np.arange(templates), draw.randint(0, templates, images - templates)])
+    media = draw.randint(1, medias + 1, images)
+    centre = draw.standard_normal((subjects, dim))
+    quality = draw.uniform(0.2, 1.0, images)
+    plain = quality[:, None] * centre[subject_of[which]] + noise * draw.standard_normal((images, dim))
+    flipped = plain + 0.3 * draw.standard_normal((images, dim))
+    scale = (0.5 + quality)[:, None]
+    features = np.concatenate([scale * plain, scale * flipped], axis=1).astype(np.float32)
+    faceness = np.round(draw.uniform(0.1, 1.0, images), 3).astype(np.float32)
+    return features, template_id[which], media, faceness, template_id, subject_of
+
+
+def ijb_pairs(seed: int, pairs: int, genuine: int, template_id, subject_of):
+    """Template pairs; the first ``genuine`` show one person by construction, others may by chance."""
+    draw = np.random.RandomState(seed)
+    templates = len(template_id)
+    subjects = int(subject_of.max()) + 1
+    left = draw.randint(0, subjects, genuine)
+    right = left + subjects * draw.randint(1, templates // subjects, genuine)
+    a = np.concatenate([left, draw.randint(0, templates, pairs - genuine)])
+    b = np.concatenate([right, draw.randint(0, templates, pairs - genuine)])
+    return template_id[a], template_id[b], (subject_of[a] == subject_of[b]).astype(np.int64)
+
+
+def one_to_many(template_id, subject_of, first_gallery: int):
+    """Rows of the two galleries (one template a subject) and of the probes (all other templates)."""
+    subjects = int(subject_of.max()) + 1
+    rows = np.arange(len(template_id))
+    return rows[:first_gallery], rows[first_gallery:subjects], rows[subjects:]
+
+
+def tiny_faces(seed: int, subjects: int, distractors: int, dim: int, noise: float):
+    """1 to 3 probes and 1 to 3 gallery faces a subject, and distractors."""
+    draw = np.random.RandomState(seed)
+    centre = draw.standard_normal((subjects, dim))
+    probe_ids = np.repeat(np.arange(1, subjects + 1), draw.randint(1, 4, subjects))
+    gallery_ids = np.repeat(np.arange(1, subjects + 1), draw.randint(1, 4, subjects))
+    probes = centre[probe_ids - 1] + noise * draw.standard_normal((len(probe_ids), dim))
+    gallery = centre[gallery_ids - 1] + noise * draw.standard_normal((len(gallery_ids), dim))
+    others = draw.standard_normal((distractors, dim)) * np.sqrt(1 + noise**2)
+    unit = [x / np.sqrt((x**2).sum(axis=1, keepdims=True)) for x in (probes, gallery, others)]
+    return unit[0], probe_ids, unit[1], gallery_ids, unit[2]
+
+
+@dataclass(frozen=True)
+class ImageCase:
+    features: npt.NDArray[np.float32]
+    mirrored: npt.NDArray[np.float32]
+    templates: npt.NDArray[np.int64]
+    medias: npt.NDArray[np.int64]
+    faceness: npt.NDArray[np.float32]
+    template_id: npt.NDArray[np.int64]
+    subject_of: npt.NDArray[np.int64]
+    expected: dict[str, Any]
+
+    def fused(self, flip: bool):
+        return self.features + self.mirrored if flip else self.features
+
+
+def image_case(arguments, expected) -> ImageCase:
+    both, *others = ijb_images(**arguments)
+    half = both.shape[1] // 2
+    return ImageCase(both[:, :half], both[:, half:], *others, expected)
+
+
+def recipe_inputs(case: ImageCase):
+    """The arrays of an image recipe, as its digest covers them."""
+    both = np.concatenate([case.features, case.mirrored], axis=1)
+    return both, case.templates, case.medias, case.faceness
+
+
+@pytest.fixture(scope="session")
+def ijb_case(golden):
+    expected = golden["ijb"]
+    images, pairs = expected["arguments"]
+    case = image_case(images, expected)
+    listed = ijb_pairs(template_id=case.template_id, subject_of=case.subject_of, **pairs)
+    assert digest(*recipe_inputs(case), *listed) == expected["input_digest"]
+    return case, listed
+
+
+@pytest.fixture(scope="session")
+def search_case(golden):
+    expected = golden["one_to_n"]
+    images, galleries = expected["arguments"]
+    case = image_case(images, expected)
+    rows = one_to_many(case.template_id, case.subject_of, **galleries)
+    assert digest(*recipe_inputs(case), *(case.template_id[part] for part in rows)) == expected["input_digest"]
+    return case, rows
+
+
+@pytest.fixture(scope="session")
+def tiny_case(golden):
+    expected = golden["tinyface"]
+    faces = tiny_faces(**expected["arguments"])
+    assert digest(*faces) == expected["input_digest"]
+    return faces, expected

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facebench_verification.pairs import read_pairs
 
 from facebench import DataError
+from facebench_verification.pairs import read_pairs
 
 
 def listed(tmp_path, text):

@@ -1,0 +1,99 @@
+"""Sets that are evaluated group by group: an accuracy for each group, their mean, and how far they lie apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facebench import Evaluation
+from facebench.metrics import fold_interval
+from facebench_verification.curves import histogram, roc
+from facebench_verification.numbers import interval_of, measure, metric
+from facebench_verification.protocol import Verification, fold_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from facebench import Metric
+    from facebench_verification.numbers import Comparison, FoldRule, Measured
+    from facebench_verification.pairs import Pairs
+
+_RULES = {
+    "accuracy": "mean of the groups' accuracies, each with thresholds of its own folds as InsightFace's "
+    "verification.py chooses them (reference), or with the best score itself (strict)",
+    "accuracy-group-std": "sample standard deviation (ddof 1) of the groups' accuracies, as RFW's tables print it; the "
+    "population one stands beside it",
+    "accuracy-group-gap": "highest minus lowest accuracy of a group",
+    "error-ratio": "highest error of a group over the lowest (skewed error ratio); 1 is even",
+    "groups": "as the data set's authors assigned them; facebench infers nothing about anybody",
+}
+
+
+class GroupVerification(Verification):
+    """A verification set of several groups, each with folds and thresholds of its own (RFW)."""
+
+    def judge(self, comparison: Comparison, single: Comparison | None, pairs: Pairs, *, seed: int) -> Evaluation:
+        """The mean over groups first, then their spread, then every group by itself."""
+        if pairs.group is None:
+            return super().judge(comparison, single, pairs, seed=seed)
+        names = list(dict.fromkeys(pairs.group.tolist()))
+        parts = {name: comparison.only(pairs.group == name) for name in names}
+        measured = {
+            name: measure(part, far=self.options.far, samples=self.options.samples, seed=seed)
+            for name, part in parts.items()
+        }
+        metrics = [*_overall(comparison, parts, "reference"), *_overall(comparison, parts, "strict")]
+        if single is not None:
+            alone = {name: single.only(pairs.group == name) for name in names}
+            metrics.extend(_overall(single, alone, "reference"))
+        for name, found in measured.items():
+            metrics.extend(one.model_copy(update={"name": f"{one.name}/{name}"}) for one in found.metrics)
+        series = [line.model_copy(update={"name": name}) for name, part in parts.items() for line in roc(part).series]
+        threshold = float(np.mean([found.threshold for found in measured.values()]))
+        return Evaluation(
+            metrics=tuple(metrics),
+            curves=(
+                roc(comparison).model_copy(update={"series": tuple(series)}),
+                histogram(comparison, threshold),
+            ),
+            folds=_folds(measured),
+            counts={f"pairs/{name}": len(part.same) for name, part in parts.items()} | {"groups": len(names)},
+            rules=_RULES | {"folds": f"{fold_words(replace(comparison, fold=None))} in each group"},
+        )
+
+
+def _folds(measured: Mapping[str, Measured]) -> dict[str, Sequence[float]]:
+    return {f"{kind}/{name}": values for name, found in measured.items() for kind, values in found.folds.items()}
+
+
+def _overall(whole: Comparison, parts: Mapping[str, Comparison], rule: FoldRule) -> list[Metric]:
+    """Mean, spread and error ratio over the groups."""
+    found = {name: part.accuracy(rule) for name, part in parts.items()}
+    values = np.array([one.mean for one in found.values()])
+    # Fold k of one group shares nobody with fold k of another, so the mean of both is one draw of the mean.
+    by_fold = np.mean([one.folds for one in found.values()], axis=0)
+    interval = interval_of(fold_interval(by_fold))
+    clipped = interval.model_copy(update={"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)})
+    detail = {name: one.mean for name, one in found.items()}
+    errors = {name: 1.0 - one.mean for name, one in found.items()}
+    worst, best = max(errors, key=errors.__getitem__), min(errors, key=errors.__getitem__)
+    ends = {"highest": best, "lowest": worst}
+    ratio = errors[worst] / errors[best] if errors[best] > 0 else None
+    reason = None if errors[best] > 0 else f"group {best} has no error to divide by"
+    return [
+        metric(whole, "accuracy", float(values.mean()), rule=rule, interval=clipped, detail=detail),
+        metric(
+            whole,
+            "accuracy-group-std",
+            float(values.std(ddof=1)),
+            rule=rule,
+            higher_is_better=False,
+            detail={"population": float(values.std())},
+        ),
+        metric(whole, "accuracy-group-gap", float(np.ptp(values)), rule=rule, higher_is_better=False, detail=ends),
+        metric(
+            whole, "error-ratio", ratio, reason=reason, rule=rule, unit="ratio", higher_is_better=False, detail=ends
+        ),
+    ]

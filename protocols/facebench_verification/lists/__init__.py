@@ -1,0 +1,1 @@
+"""The lists of pairs that data sets come with, one room for each form."""

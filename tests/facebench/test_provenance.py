@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+
+import facebench
+from facebench import provenance as room
+from facebench.provenance import provenance
+
+
+def told(**changed):
+    return provenance(**{"device": "cpu", "threads": 2, "seed": 3, "config": "c" * 16, **changed})
+
+
+def test_what_is_given_is_kept():
+    found = told(run="20260101-000000-x-y")
+    assert (found.device, found.threads, found.seed, found.config) == ("cpu", 2, 3, "c" * 16)
+    assert found.run == "20260101-000000-x-y"
+    assert told().run == ""
+
+
+def test_versions_are_those_that_run():
+    found = told()
+    assert found.facebench == facebench.__version__
+    assert found.python == platform.python_version()
+    assert found.packages["numpy"] == np.__version__
+    assert {"torch", "scipy", "pillow", "simplejpeg"} <= set(found.packages)
+    assert platform.system() in found.platform
+
+
+def test_a_package_that_is_not_installed_is_left_out(monkeypatch):
+    real = room.version
+
+    def without_onnx(name):
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(room, "version", without_onnx)
+    assert "onnxruntime" not in told().packages
+    assert "torch" in told().packages
+
+
+def test_the_time_is_now_and_has_a_zone():
+    moment = datetime.fromisoformat(told().time)
+    assert moment.tzinfo is not None
+    assert abs(moment - datetime.now(UTC)) < timedelta(seconds=5)
