@@ -5,20 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facebench.config import build_options, load, merged
-from facebench.contracts import fingerprint_of
+from facebench.config import load, merged
 from facebench.embeddings import Embeddings
+from facebench.evaluating import evaluate_embeddings
 from facebench.host import Host
-from facebench.plan import Choice
 from facebench.progress import Bars
-from facebench.results import Subject
-from facebench.runner import Outcome, data_of, make_result
+from facebench.runner import Outcome
 from facebench.runner import run as run_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from facebench.contracts import EvalProtocol
     from facebench.results import Result
 
 
@@ -89,30 +86,13 @@ def evaluate(
         The result; it is not stored.
 
     Raises:
+        UnknownName: When there is no such protocol.
+        ConfigError: When an option cannot be used.
         DataError: When the lists are missing or name a face that has no embedding.
     """
+    given = embeddings if isinstance(embeddings, Embeddings) else Path(embeddings)
+    root = Path(data_root) if data_root else None
     host = host or Host.start()
-    offer = host.catalog.get("protocols", protocol)
-    choice = Choice(offer, build_options(offer.spec.options, options or {}, f"protocol.{protocol}"))
-    name = subject or ("embeddings" if isinstance(embeddings, Embeddings) else Path(embeddings).name)
-    given = embeddings if isinstance(embeddings, Embeddings) else Embeddings.load(Path(embeddings))
-    built: EvalProtocol = offer.spec.build(choice.options)
-    faces = built.faces(Path(data_root) if data_root else None, images=False)
-    evaluation = built.evaluate(given, faces, seed=seed)
-    measured = Subject(
-        plugin="embeddings",
-        distribution="none",
-        model=name,
-        weights=given.fingerprint or "unknown",
-        embedding_size=given.vectors.shape[1],
-    )
-    return make_result(
-        evaluation,
-        choice,
-        measured,
-        data_of(faces, evaluation, demo=data_root is None),
-        device="none",
-        threads=1,
-        seed=seed,
-        config=fingerprint_of([choice.resolved, seed, given.fingerprint]),
-    )
+    return evaluate_embeddings(
+        given, protocol, host=host, data_root=root, options=options, seed=seed, subject=subject
+    ).result

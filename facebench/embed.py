@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,10 @@ from facebench.embeddings import Embeddings
 from facebench.errors import DataError, FacebenchError
 from facebench.images import mirror as mirrored_images
 from facebench.loading import read_ahead
-from facebench.store import write_text
+from facebench.store import locked, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -59,9 +59,13 @@ class Embedded:
 
 
 def fingerprint(embedder: Embedder, dataset: FaceDataset, *, mirror: bool) -> str:
-    """The name of a set of embeddings: weights x preprocessing x data x whether mirrors were embedded x code."""
-    parts = [__version__, embedder.fingerprint, embedder.preprocess.fingerprint, dataset.fingerprint, mirror]
-    return fingerprint_of(parts)
+    """The name of a set of embeddings: weights x preprocessing x pictures x whether mirrors were embedded x code.
+
+    A data set may have ``pictures``, a hash of its pictures and keys without the lists that name them: then two
+    protocols with other lists over the same faces, or longer lists, find the embeddings that are there.
+    """
+    pictures = getattr(dataset, "pictures", None) or dataset.fingerprint
+    return fingerprint_of([__version__, embedder.fingerprint, embedder.preprocess.fingerprint, pictures, mirror])
 
 
 def embed(
@@ -93,7 +97,7 @@ def embed(
     if not count:
         raise DataError(f"data set {dataset.name!r} holds no faces to embed")
     name = fingerprint(embedder, dataset, mirror=mirror)
-    with _alone(folder):
+    with locked(folder):  # others wait, and then find the work done
         finished = None
         with suppress(DataError):  # what is damaged is made again
             finished = _finished(folder, dataset, name)
@@ -138,27 +142,6 @@ def _checked(
     if not all(np.isfinite(array).all() for array in (features.vectors, confidence) if array is not None):
         raise DataError("the embedder returned NaN or infinity; are these the right weights and preprocessing?")
     return features
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Makes the folder and holds it, where the system has file locks; others wait, and then find the work done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FacebenchError(f"cannot make the folder {folder}: {error.strerror}") from None
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks is like a system without
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +16,13 @@ import numpy as np
 from facebench.config import build_options, to_toml
 from facebench.contracts import Evaluation, fingerprint_of
 from facebench.embeddings import Embeddings
-from facebench.errors import MetricError
-from facebench.metrics import auc, bootstrap_intervals, dprime, equal_error_rate, operating_points, roc_curve
+from facebench.measures import auc_metric, dprime_metric, eer_metric, interval_of, roc_figure, tar_metric
+from facebench.metrics import bootstrap_intervals, operating_points
 from facebench.plan import Choice
 from facebench.provenance import provenance
-from facebench.results import Curve, Data, Interval, Metric, Result, Series, Subject
-from facebench.runner import data_of, make_result
-from facebench.store import RunFolder, write_atomic, write_text
+from facebench.results import Data, Result, Subject
+from facebench.runner import data_of, make_result, store_result
+from facebench.store import RunFolder, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,10 +31,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facebench.host import Host
-    from facebench.metrics import IntervalEstimate, OperatingPoint
+    from facebench.results import Metric
     from facebench.scorefiles import PairScores
 
-_CURVE_POINTS = 400
 _SCORES_RULES = {
     "score": "as given, higher is more alike; accepted at or above the threshold",
     "tar@far": "reference: ROC point of nearest FAR, collinear points dropped (scikit-learn); may overshoot the "
@@ -61,7 +59,7 @@ class Evaluated:
 
 
 def evaluate_embeddings(
-    path: Path,
+    embeddings: Embeddings | Path,
     protocol: str,
     *,
     host: Host,
@@ -70,10 +68,10 @@ def evaluate_embeddings(
     seed: int = 0,
     subject: str = "",
 ) -> Evaluated:
-    """Evaluates a file of embeddings; no network, no pictures.
+    """Evaluates embeddings; no network, no pictures.
 
     Args:
-        path: An ``.npz`` file that ``Embeddings.load`` reads. Keys must be the protocol's.
+        embeddings: The embeddings, or an ``.npz`` file that ``Embeddings.load`` reads. Keys must be the protocol's.
         protocol: The protocol's name.
         host: The plugins.
         data_root: Where the protocol's lists lie; None for its demo layout.
@@ -88,21 +86,23 @@ def evaluate_embeddings(
     """
     offer = host.catalog.get("protocols", protocol)
     choice = Choice(offer, build_options(offer.spec.options, options or {}, f"protocol.{protocol}"))
-    given = Embeddings.load(path)
+    given = embeddings if isinstance(embeddings, Embeddings) else Embeddings.load(embeddings)
+    name = "embeddings" if isinstance(embeddings, Embeddings) else embeddings.name
     built = offer.spec.build(choice.options)
     faces = built.faces(data_root, images=False)
     evaluation = built.evaluate(given, faces, seed=seed)
     result = make_result(
         evaluation,
         choice,
-        _subject(subject or path.name, given.fingerprint, given.vectors.shape[1]),
+        _subject(subject or name, given.fingerprint, given.vectors.shape[1]),
         data_of(faces, evaluation, demo=data_root is None),
         device="none",
         threads=1,
         seed=seed,
         config=fingerprint_of([choice.resolved, seed, given.fingerprint]),
     )
-    settings = {"embeddings": str(path), "protocol": {protocol: choice.resolved}, "seed": seed}
+    origin = name if isinstance(embeddings, Embeddings) else str(embeddings)
+    settings = {"embeddings": origin, "protocol": {protocol: choice.resolved}, "seed": seed}
     return Evaluated(result, evaluation.scores, settings)
 
 
@@ -130,7 +130,7 @@ def evaluate_scores(
     """
     evaluation = Evaluation(
         metrics=_metrics(pairs, far=far, samples=samples, seed=seed),
-        curves=(_roc(pairs),),
+        curves=(roc_figure(pairs.genuine, pairs.impostor),),
         counts={"pairs": len(pairs), "genuine": len(pairs.genuine), "impostor": len(pairs.impostor)},
         rules=_SCORES_RULES,
         warnings=()
@@ -169,21 +169,13 @@ def keep(evaluated: Evaluated, out: Path) -> Path:
     Raises:
         FacebenchError: When it cannot be written.
     """
-    from facebench.figures import draw
-
     result = evaluated.result
     config = result.provenance.config
     plugin = result.subject.plugin
     folder = RunFolder.find(out, plugin, config) or RunFolder.new(out, plugin, config, datetime.now())
     write_text(folder.config, to_toml(dict(evaluated.settings)))
-    for curve in result.curves:
-        titled = curve.model_copy(update={"title": f"{result.title}, {result.subject.model}: {curve.title}"})
-        draw(titled, folder.figures / f"{result.protocol}-{curve.name}")
-    if evaluated.scores:
-        arrays: dict[str, Any] = dict(evaluated.scores)
-        write_atomic(folder.scores(result.protocol), partial(np.savez, allow_pickle=False, **arrays))
     origin = result.provenance.model_copy(update={"run": folder.path.name})
-    write_text(folder.result(result.protocol), result.model_copy(update={"provenance": origin}).to_json())
+    store_result(result.model_copy(update={"provenance": origin}), evaluated.scores, folder)
     return folder.path
 
 
@@ -194,83 +186,21 @@ def _subject(name: str, weights: str, size: int) -> Subject:
 
 def _metrics(pairs: PairScores, *, far: Sequence[float], samples: int, seed: int) -> tuple[Metric, ...]:
     genuine, impostor = pairs.genuine, pairs.impostor
-    points = {rule: operating_points(genuine, impostor, targets=far, rule=rule) for rule in ("reference", "strict")}
     spread = None
     if samples:
         generator = np.random.default_rng(seed)
         spread = bootstrap_intervals(
             pairs.score, pairs.same, subjects=pairs.subjects, generator=generator, targets=far, samples=samples
         )
-    equal = equal_error_rate(genuine, impostor, rule="interpolation")
-    ends: dict[str, int | float | str] = {"far": equal.far, "frr": equal.frr, "threshold": equal.threshold}
+    given = {"score": "given"}
     metrics = [
-        Metric(
-            name="auc", value=auc(genuine, impostor), interval=_interval(spread.auc if spread else None), score="given"
-        ),
-        Metric(
-            name="eer",
-            value=equal.value,
-            rule=equal.rule,
-            higher_is_better=False,
-            interval=_interval(spread.eer if spread else None),
-            score="given",
-            detail=ends,
-        ),
-        _dprime(genuine, impostor),
+        auc_metric(genuine, impostor, interval=interval_of(spread.auc) if spread else None, **given),
+        eer_metric(genuine, impostor, interval=interval_of(spread.eer) if spread else None, unit="score", **given),
+        dprime_metric(genuine, impostor, **given),
     ]
-    for rule, found in points.items():
+    for rule in ("reference", "strict"):
         estimates = None if spread is None else spread.tar_reference if rule == "reference" else spread.tar_strict
-        for at, point in enumerate(found):
-            metrics.append(_tar(point, _interval(estimates[at] if estimates else None)))
+        for at, point in enumerate(operating_points(genuine, impostor, targets=far, rule=rule)):
+            interval = interval_of(estimates[at]) if estimates else None
+            metrics.append(tar_metric(point, interval=interval, unit="score", **given))
     return tuple(metrics)
-
-
-def _dprime(genuine: npt.NDArray[np.float64], impostor: npt.NDArray[np.float64]) -> Metric:
-    try:
-        return Metric(name="dprime", value=dprime(genuine, impostor), unit="sd", score="given")
-    except MetricError as error:
-        return Metric(name="dprime", value=None, unit="sd", score="given", reason=str(error))
-
-
-def _interval(estimate: IntervalEstimate | None) -> Interval | None:
-    if estimate is None:
-        return None
-    return Interval(
-        low=estimate.low, high=estimate.high, level=estimate.level, method=estimate.method, samples=estimate.samples
-    )
-
-
-def _tar(point: OperatingPoint, interval: Interval | None) -> Metric:
-    mantissa, exponent = f"{point.target:e}".split("e")
-    name = f"tar@far={mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    if not point.resolved:
-        reason = f"FAR {point.target:g} is below what {point.impostors:,} impostor pairs resolve"
-        return Metric(name=name, value=None, rule=point.rule, reason=reason, score="given")
-    detail: dict[str, int | float | str] = {
-        "far": point.far,
-        "threshold": point.threshold,
-        "accepted impostors": point.accepted_impostors,
-        "impostors": point.impostors,
-    }
-    return Metric(name=name, value=point.tar, rule=point.rule, interval=interval, score="given", detail=detail)
-
-
-def _roc(pairs: PairScores) -> Curve:
-    """TAR against FAR on a logarithmic axis, from half an impostor on, thinned."""
-    found = roc_curve(pairs.genuine, pairs.impostor, drop_collinear=True)
-    shown = found.far > 0
-    x = np.concatenate([[0.5 / len(pairs.impostor)], found.far[shown]])
-    y = np.concatenate([[float(found.tar[~shown].max(initial=0.0))], found.tar[shown]])
-    if len(x) > _CURVE_POINTS:
-        places = np.searchsorted(x, np.geomspace(x[0], x[-1], _CURVE_POINTS))
-        keep_ = np.unique([0, *np.minimum(places, len(x) - 1), len(x) - 1])
-        x, y = x[keep_], y[keep_]
-    return Curve(
-        name="roc",
-        title="ROC",
-        kind="step",
-        x_label="false accept rate",
-        y_label="true accept rate",
-        x_scale="log",
-        series=(Series(name="ROC", x=tuple(x.tolist()), y=tuple(y.tolist())),),
-    )

@@ -197,7 +197,11 @@ def _deviations(plan: Plan) -> str:
         usual = dict(demo.get(section, {}))
         cls = choice.offer.spec.options
         default = plain(build_options(cls, usual, section) if usual.pop("name", choice.name) == choice.name else cls())
-        said += [f"{section}.{key}={value}" for key, value in plain(choice.options).items() if value != default[key]]
+        said += [
+            f"{section}.{key}={value}"
+            for key, value in choice.decides.items()
+            if value != default.get(key, choice.name)
+        ]
     said += [f"seed={plan.settings.seed}"] if plan.settings.seed else []
     return f" ({', '.join(said)})" if said else ""
 
@@ -222,9 +226,9 @@ def _training_set(plan: Plan) -> FaceDataset:
 def _recipe(plan: Plan, dataset: FaceDataset) -> Recipe:
     backbone, loss = _needed(plan.backbone), _needed(plan.loss)
     decides = {
-        "trainer": plan.method.resolved,
-        "backbone": backbone.resolved,
-        "loss": loss.resolved,
+        "trainer": plan.method.decides,
+        "backbone": backbone.decides,
+        "loss": loss.decides,
         "data": dataset.fingerprint,
         "seed": plan.settings.seed,
         # Code decides too: another version of any package involved is another training.

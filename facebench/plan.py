@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from facebench.config import build_options, merged, plain
 from facebench.contracts import fingerprint_of
-from facebench.declare import described
+from facebench.declare import described, undecided
 from facebench.errors import ConfigError, FacebenchError
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ class Choice:
     def resolved(self) -> dict[str, Any]:
         """Name and options as plain values."""
         return {"name": self.name, **plain(self.options)}
+
+    @property
+    def decides(self) -> dict[str, Any]:
+        """The same without the options that cannot change a number, for fingerprints."""
+        idle = undecided(type(self.options))
+        return {name: value for name, value in self.resolved.items() if name not in idle}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,10 @@ class Plan:
         """
         values = self.resolved()
         values["embedding"] = {"mirror": self.settings.embedding.mirror}
+        values["protocol"] = {choice.name: choice.decides for choice in self.protocols}
+        for section in ("trainer", "embedder"):
+            if section in values:
+                values[section] = self.method.decides
         if self.settings.weights:
             values["weights"] = content_hash(checkpoint_folder(self.settings.weights) or self.settings.weights)
         return fingerprint_of(values)

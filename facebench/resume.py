@@ -8,8 +8,6 @@ the previous state whole.
 from __future__ import annotations
 
 import json
-import os
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,47 +15,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from facebench.checkpoints import storable
-from facebench.errors import DataError, FacebenchError
+from facebench.errors import DataError
 from facebench.store import write_atomic, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
 
 SCHEMA_NUMBER = 1
 _DOCUMENT = "state.json"
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Holds a folder against other processes, where the system has file locks; a killed process lets go of it.
-
-    Raises:
-        FacebenchError: When another process holds it, or the folder cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FacebenchError(f"cannot make the folder {folder}: {error.strerror}") from None
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise FacebenchError(f"another process is training in {folder}; wait for it, or use another cache") from None
-    except OSError:
-        pass  # A file system without locks: as on systems that have none.
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def save_state(folder: Path, number: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from facebench.config import Settings
     from facebench.contracts import EvalProtocol, Evaluation, FaceDataset, Progress
     from facebench.host import Host
@@ -259,7 +261,7 @@ class _Work:
             config=self.plan.fingerprint(),
             run=self.folder.path.name,
         )
-        _store(result, evaluation, self.folder)
+        store_result(result, evaluation.scores, self.folder)
         return result
 
 
@@ -270,14 +272,20 @@ def _device(plan: Plan) -> str:
     return str(getattr(plan.method.options, "device", "unknown"))
 
 
-def _store(result: Result, evaluation: Evaluation, folder: RunFolder) -> None:
-    """Figures and scores first, the result last: what has a result is complete."""
+def store_result(result: Result, scores: Mapping[str, npt.NDArray[Any]], folder: RunFolder) -> None:
+    """Stores figures and scores first, the result last: what has a result is complete.
+
+    Args:
+        result: The result.
+        scores: Per-comparison arrays, kept beside it.
+        folder: Where.
+    """
     from facebench.figures import draw
 
     for curve in result.curves:
         titled = curve.model_copy(update={"title": f"{result.title}, {result.subject.plugin}: {curve.title}"})
         draw(titled, folder.figures / f"{result.protocol}-{curve.name}")
-    if evaluation.scores:
-        arrays: dict[str, Any] = dict(evaluation.scores)
+    if scores:
+        arrays: dict[str, Any] = dict(scores)
         write_atomic(folder.scores(result.protocol), partial(np.savez, **arrays))
     write_text(folder.result(result.protocol), result.to_json())

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from facebench.errors import FacebenchError
 from facebench.results import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
 
@@ -65,6 +66,40 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path, *, busy: str = "") -> Iterator[None]:
+    """Makes a folder and holds it against other processes, where the system has file locks.
+
+    A killed process lets go of it.
+
+    Args:
+        folder: The folder.
+        busy: What to say when another process holds it; empty to wait instead.
+
+    Raises:
+        FacebenchError: When the folder cannot be made, or is held and ``busy`` was given.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FacebenchError(f"cannot make the folder {folder}: {error.strerror}") from None
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks is like a system without
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            except BlockingIOError:
+                raise FacebenchError(busy) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def cache_root() -> Path:

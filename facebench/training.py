@@ -27,7 +27,6 @@ from facebench.errors import ConfigError, DataError, FacebenchError
 from facebench.loading import read_ahead
 from facebench.pixels import to_input
 from facebench.resume import (
-    exclusive,
     forget_state,
     load_state,
     module_tensors,
@@ -39,7 +38,7 @@ from facebench.resume import (
     save_state,
 )
 from facebench.schedules import TrainerOptions, rate_at
-from facebench.store import write_text
+from facebench.store import locked, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -85,7 +84,8 @@ class ClassifierTrainer:
         finished = _finished(job)
         if finished is not None:
             return finished
-        with exclusive(job.folder):
+        busy = f"another process is training in {job.folder}; wait for it, or use another cache"
+        with locked(job.folder, busy=busy):
             finished = _finished(job)
             if finished is not None:
                 return finished

@@ -17,7 +17,19 @@ FLOORS = [
     {"errors", "margins", "metrics"},
     {"declare", "results", "config", "progress", "logs"},
     {"contracts", "embeddings", "specs", "store", "scorefiles"},
-    {"hooks", "checkpoints", "images", "datasets", "demo", "figures", "schedules", "pixels", "resume", "loading"},
+    {
+        "hooks",
+        "checkpoints",
+        "images",
+        "datasets",
+        "demo",
+        "figures",
+        "measures",
+        "schedules",
+        "pixels",
+        "resume",
+        "loading",
+    },
     {"host", "training", "inference", "embed", "testing", "provenance"},
     {"plan", "method", "runner", "api", "evaluating", "comparing", "thresholds"},
     {"cli", "__main__"},
@@ -33,6 +45,7 @@ PUBLIC = {
     "facebench.images",
     "facebench.inference",
     "facebench.margins",
+    "facebench.measures",
     "facebench.metrics",
     "facebench.store",
     "facebench.testing",
@@ -128,9 +141,7 @@ def test_wings_use_only_what_strangers_may(path):
 def public_names() -> set[str]:
     tree = ast.parse((ROOT / "facebench" / "__init__.py").read_text(encoding="utf-8"))
     listed = next(
-        node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     )
     return set(ast.literal_eval(listed))
 
@@ -172,7 +183,9 @@ def test_rooms_are_small(path):
             assert length <= 60, f"{path}: {node.name} has {length} lines"
 
 
-@pytest.mark.parametrize("folder", [ROOT / "facebench", *(p for wing in WINGS for p in (ROOT / wing).glob("facebench_*"))])
+@pytest.mark.parametrize(
+    "folder", [ROOT / "facebench", *(p for wing in WINGS for p in (ROOT / wing).glob("facebench_*"))]
+)
 def test_packages_are_typed(folder):
     assert (folder / "__init__.py").is_file()
     assert (folder / "py.typed").is_file()

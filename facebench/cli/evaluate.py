@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facebench.cli.run import _shown
 from facebench.cli.shared import json_option, plugin_options, start
+from facebench.cli.shown import shown
 
 if TYPE_CHECKING:
     from facebench.evaluating import Evaluated
@@ -73,7 +73,7 @@ def command(
     if as_json:
         click.echo("[" + evaluated.result.to_json().rstrip() + "]")
         return
-    click.echo("\n".join(_shown(evaluated.result)))
+    click.echo("\n".join(shown(evaluated.result)))
     if folder is not None:
         click.echo(f"\nkept in: {folder}")
 

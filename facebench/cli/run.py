@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facebench.cli.shared import json_option, plugin_options, start, table
+from facebench.cli.shared import json_option, plugin_options, start
+from facebench.cli.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from facebench.host import Host
-    from facebench.results import Metric, Result
 
 _REPORTS = ("markdown", "html")
 
@@ -87,7 +85,7 @@ def command(
         click.echo("[" + ",\n".join(result.to_json().rstrip() for result in outcome.results) + "]")
     elif not quiet:
         for result in outcome.results:
-            click.echo("\n".join(_shown(result)) + "\n")
+            click.echo("\n".join(shown(result)) + "\n")
         reused = f" (reused: {', '.join(outcome.reused)})" if outcome.reused else ""
         click.echo(f"run:         {outcome.folder}{reused}")
         for page in pages:
@@ -105,33 +103,3 @@ def _update(out: Path, leaderboard: Path, host: Host) -> list[Path]:
     except FacebenchError as error:
         click.echo(f"facebench: warning: leaderboard not updated: {error}", err=True)
         return []
-
-
-def _shown(result: Result) -> Iterator[str]:
-    """A result for the terminal."""
-    counts = ", ".join(f"{count:,} {name}" for name, count in result.data.counts.items())
-    yield f"{result.title}: {result.subject.plugin}, {result.subject.model}"
-    yield f"  {counts}"
-    rows = [_row(metric) for metric in result.metrics]
-    yield from table([("metric", "value", "95 % interval", "rule"), *rows])
-    for metric in result.metrics:
-        if metric.reason:
-            yield f"  {metric.name}: {metric.reason}"
-    for name, value in result.subject.notes.items():
-        yield f"  {name}: {value}"
-    for warning in result.warnings:
-        yield f"  warning: {warning}"
-
-
-def _row(metric: Metric) -> tuple[str, str, str, str]:
-    rule = metric.rule + (f", mirror {metric.mirror}" if metric.mirror else "")
-    if metric.score != "cosine":
-        rule += f", {metric.score}"
-    interval = metric.interval
-    if metric.value is None:
-        return metric.name, "-", "", rule
-    if metric.unit == "fraction":
-        spread = f"[{100 * interval.low:.2f}, {100 * interval.high:.2f}] {interval.method}" if interval else ""
-        return metric.name, f"{100 * metric.value:.3f} %", spread, rule
-    spread = f"[{interval.low:.4g}, {interval.high:.4g}] {interval.method}" if interval else ""
-    return metric.name, f"{metric.value:.4f}", spread, rule

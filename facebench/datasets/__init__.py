@@ -12,6 +12,7 @@ from facebench.datasets.listing import CsvList
 from facebench.datasets.opening import open_images
 from facebench.datasets.pack import Pack, PackImages, read_pack, write_pack
 from facebench.datasets.reading import Batch, read_batch
+from facebench.datasets.selected import SelectedFaces
 from facebench.datasets.tar import TarImages
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ImageFolder",
     "Pack",
     "PackImages",
+    "SelectedFaces",
     "TarImages",
     "open_images",
     "read_batch",

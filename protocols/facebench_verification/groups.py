@@ -10,7 +10,7 @@ import numpy as np
 from facebench import Evaluation
 from facebench.metrics import fold_interval
 from facebench_verification.curves import histogram, roc
-from facebench_verification.numbers import interval_of, measure, metric
+from facebench_verification.numbers import interval_of, measure, measure_norm, metric
 from facebench_verification.protocol import Verification, fold_words
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ _RULES = {
     "groups": "as the data set's authors assigned them; facebench infers nothing about anybody",
 }
 
+# What is told of every group, the same kinds side by side.
+_KINDS = ("accuracy", "threshold", "tar@far", "auc")
+
 
 class GroupVerification(Verification):
     """A verification set of several groups, each with folds and thresholds of its own (RFW)."""
@@ -48,8 +51,10 @@ class GroupVerification(Verification):
         if single is not None:
             alone = {name: single.only(pairs.group == name) for name in names}
             metrics.extend(_overall(single, alone, "reference"))
-        for name, found in measured.items():
-            metrics.extend(one.model_copy(update={"name": f"{one.name}/{name}"}) for one in found.metrics)
+        for kind in _KINDS:
+            for name, found in measured.items():
+                metrics.extend(_named(one, name) for one in found.metrics if one.name.startswith(kind))
+        metrics.append(measure_norm(comparison))
         series = [line.model_copy(update={"name": name}) for name, part in parts.items() for line in roc(part).series]
         threshold = float(np.mean([found.threshold for found in measured.values()]))
         return Evaluation(
@@ -62,6 +67,12 @@ class GroupVerification(Verification):
             counts={f"pairs/{name}": len(part.same) for name, part in parts.items()} | {"groups": len(names)},
             rules=_RULES | {"folds": f"{fold_words(replace(comparison, fold=None))} in each group"},
         )
+
+
+def _named(one: Metric, group: str) -> Metric:
+    """A metric under its group's name; a spread keeps the ending that marks it as one."""
+    base, spread = one.name.removesuffix("-std"), "-std" if one.name.endswith("-std") else ""
+    return one.model_copy(update={"name": f"{base}/{group}{spread}"})
 
 
 def _folds(measured: Mapping[str, Measured]) -> dict[str, Sequence[float]]:

@@ -61,75 +61,75 @@ def _ytf(options: VideoOptions) -> EvalProtocol:
     return VideoVerification(PLACES["ytf"], options)
 
 
-def _relatives() -> Iterable[ProtocolSpec]:
-    """The sets that differ from LFW only in what lies on disk."""
-    two_lines = "or pairs_{}.txt with the pictures in one folder, 'aligned images' or 'images'"
-    yield _set(
+# The sets that differ from LFW only in what lies on disk.
+_RELATIVES = (
+    _set(
         "cfp-ff",
         "CFP frontal-frontal: 7,000 pairs in 10 folds",
         "DATA_ROOT/cfp_ff.bin (or DATA_ROOT/cfp/), or Protocol and Data/Images of the archive below DATA_ROOT/cfp",
         _CFP,
-    )
-    yield _set(
+    ),
+    _set(
         "cfp-fp",
         "CFP frontal-profile: 7,000 pairs in 10 folds",
         "DATA_ROOT/cfp_fp.bin (or DATA_ROOT/cfp/), or Protocol and Data/Images of the archive below DATA_ROOT/cfp",
         _CFP,
-    )
-    yield _set(
+    ),
+    _set(
         "agedb-30",
         "AgeDB with an age gap of 30 years: 6,000 pairs in 10 folds",
         "DATA_ROOT/agedb_30.bin, or 04_FINAL_protocol_30_years.mat with 03_Protocol_Images below DATA_ROOT/agedb",
         "Moschoglou et al., AgeDB, CVPR Workshops 2017",
-    )
-    yield _set(
+    ),
+    _set(
         "calfw",
         "Cross-Age LFW: 6,000 pairs in 10 folds",
-        f"DATA_ROOT/calfw.bin, {two_lines.format('CALFW')} below DATA_ROOT/calfw",
+        "DATA_ROOT/calfw.bin, or pairs_CALFW.txt with a folder 'aligned images' or 'images' below DATA_ROOT/calfw",
         "Zheng et al., Cross-Age LFW, arXiv 1708.08197",
-    )
-    yield _set(
+    ),
+    _set(
         "cplfw",
         "Cross-Pose LFW: 6,000 pairs in 10 folds",
-        f"DATA_ROOT/cplfw.bin, {two_lines.format('CPLFW')} below DATA_ROOT/cplfw",
+        "DATA_ROOT/cplfw.bin, or pairs_CPLFW.txt with a folder 'aligned images' or 'images' below DATA_ROOT/cplfw",
         "Zheng and Deng, Cross-Pose LFW, BUPT 18-01, 2018",
-    )
-    yield _set(
+    ),
+    _set(
         "sllfw",
         "Similar-Looking LFW: LFW with look-alikes as mismatched pairs, 6,000 pairs in 10 folds",
         "DATA_ROOT/sllfw/pair_SLLFW.txt with LFW's aligned pictures as Name/Name_0001.jpg",
         "Deng et al., Fine-grained face verification: FGLFW database, Pattern Recognition 66, 2017",
-    )
-    yield _set(
+    ),
+    _set(
         "xqlfw",
         "Cross-Quality LFW: 6,000 pairs in 10 folds; quality scores are kept where they are at hand",
         "DATA_ROOT/xqlfw/xqlfw_pairs.txt (and xqlfw_scores.txt) with the folder xqlfw_aligned_112",
         "Knoche et al., Cross-Quality LFW, FG 2021",
-    )
-    yield _set(
+    ),
+    _set(
         "vgg2-fp",
         "VGGFace2 frontal-profile, as packed by face.evoLVe",
         "DATA_ROOT/vgg2_fp.bin or DATA_ROOT/vgg2-fp/vgg2_fp.bin",
         "Cao et al., VGGFace2, FG 2018",
-    )
-    yield _set(
+    ),
+    _set(
         "hadrian",
         "Hadrian: pairs chosen by facial hair, identity-disjoint folds",
         "DATA_ROOT/hadrian.xz, or hadrian/hadrian.npy with hadrian/issame.txt",
         _GOLDILOCKS,
-    )
-    yield _set(
+    ),
+    _set(
         "eclipse",
         "Eclipse: pairs chosen by brightness of the face, identity-disjoint folds",
         "DATA_ROOT/eclipse.xz, or eclipse/eclipse.npy with eclipse/issame.txt",
         _GOLDILOCKS,
-    )
-    yield _set(
+    ),
+    _set(
         "doppelver",
         "DoppelVer: mismatched pairs are look-alikes",
         "DATA_ROOT/doppelver.xz or .bin, or doppelver/doppelver.npy with doppelver/issame.txt",
         "Thom et al., Doppelver: A Benchmark for Face Verification, ISVC 2023",
-    )
+    ),
+)
 
 
 @hookimpl
@@ -151,7 +151,7 @@ def facebench_protocols() -> Iterable[ProtocolSpec]:
             layout="DATA_ROOT/lfw/pairsDevTest.txt and pairsDevTrain.txt with LFW's pictures as Name/Name_0001.jpg; "
             "set protocol.lfw-view1.landmarks where they are not aligned",
         ),
-        *_relatives(),
+        *_RELATIVES,
         ProtocolSpec(
             name="rfw",
             summary="Racial Faces in the Wild: 6,000 pairs for each of four groups; mean, spread and each group",

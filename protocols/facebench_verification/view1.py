@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from facebench import Embeddings, FaceDataset, Metric
     from facebench_verification.numbers import Comparison, FoldRule
+    from facebench_verification.options import VerificationOptions
     from facebench_verification.pairs import Pairs
+    from facebench_verification.sources import Place
     from facebench_verification.videos import VideoFaces
 
 _RULES = {
@@ -37,7 +39,15 @@ _UNTRAINED = (
 
 
 class View1(Verification):
-    """LFW view 1. Where the pictures or embeddings of DevTrain are not all there, DevTest is evaluated alone."""
+    """LFW view 1. Where the pictures or embeddings of DevTrain are not all there, DevTest is evaluated alone.
+
+    Args:
+        place: Where it lies.
+        options: What the user set.
+    """
+
+    def __init__(self, place: Place, options: VerificationOptions) -> None:
+        super().__init__(place, options, folds=2)  # the two halves
 
     def opened(
         self, name: str, pairs: Pairs, source: FaceDataset | None, *, listed_in: Path | str

@@ -6,6 +6,7 @@ import pytest
 
 from facebench.config import load, to_toml
 from facebench.errors import ConfigError, DataError, FacebenchError, UnknownName
+from facebench.host import Host
 from facebench.plan import checkpoint_folder, content_hash, make
 
 # Names.
@@ -251,3 +252,14 @@ def test_a_checkpoint_brings_its_backbone(bench):
         assert "trainer" not in plan.resolved()
     names = {bench.plan(weights=weights).fingerprint() for weights in (folder, folder / "weights.safetensors")}
     assert len(names) == 1
+
+
+def test_options_that_cannot_change_a_number_do_not_name_a_run():
+    catalog = Host.start(third_party=False).catalog
+    flags = {"plugin": "arcface", "protocols": ("lfw",)}
+    usual = make(load(flags=flags), catalog)
+    hurried = make(load(changes=["trainer.workers=3", "trainer.save_seconds=1"], flags=flags), catalog)
+    other = make(load(changes=["trainer.epochs=3"], flags=flags), catalog)
+    assert hurried.fingerprint() == usual.fingerprint()
+    assert hurried.resolved() != usual.resolved()
+    assert other.fingerprint() != usual.fingerprint()

@@ -16,8 +16,8 @@ from torch import nn
 from facebench.checkpoints import load_weights, read_checkpoint
 from facebench.contracts import Features, LossOutput
 from facebench.errors import ConfigError, DataError, FacebenchError
-from facebench.resume import exclusive
 from facebench.schedules import TrainerOptions
+from facebench.store import locked
 from facebench.testing import TinyBackbone, TinyLoss, ToyFaces, toy_faces, toy_job
 from facebench.training import ClassifierTrainer
 
@@ -204,7 +204,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
-    with exclusive(tmp_path), pytest.raises(FacebenchError, match="another process is training"):
+    with locked(tmp_path), pytest.raises(FacebenchError, match="another process is training"):
         fit(tmp_path)
     fit(tmp_path)
 

@@ -71,7 +71,7 @@ def test_scores(call, files):
     assert found.protocol == "scores"
     assert {metric.name for metric in found.metrics} == {"auc", "eer", "dprime", "tar@far=1e-1"}
     said = call("evaluate", files / "mine.csv", "--far", "1e-4", "--samples", "0")
-    assert "FAR 0.0001 is below what 100 impostor pairs resolve" in said.out
+    assert "FAR 1e-4 is below what 100 impostor pairs resolve" in said.out
 
 
 @pytest.mark.parametrize(

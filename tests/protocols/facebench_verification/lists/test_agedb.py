@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facebench_verification.lists.agedb import read_agedb
 from scipy.io import savemat
 
 from facebench import DataError
+from facebench_verification.lists.agedb import read_agedb
 
 
 def cell(values):

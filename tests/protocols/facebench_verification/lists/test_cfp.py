@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from facebench_verification.lists.cfp import read_cfp
 
 from facebench import DataError
+from facebench_verification.lists.cfp import read_cfp
 
 PEOPLE = 3
 
@@ -13,7 +13,9 @@ def protocol(tmp_path):
     """The archive's layout for three people: ten frontal pictures and four profiles of each, one pair of each kind a fold."""
     folder = tmp_path / "Protocol"
     for name, kind, count in (("F", "frontal", 10), ("P", "profile", 4)):
-        pictures = [f"../Data/Images/{who:03d}/{kind}/{n:02d}.jpg" for who in range(1, PEOPLE + 1) for n in range(1, count + 1)]
+        pictures = [
+            f"../Data/Images/{who:03d}/{kind}/{n:02d}.jpg" for who in range(1, PEOPLE + 1) for n in range(1, count + 1)
+        ]
         folder.mkdir(exist_ok=True)
         (folder / f"Pair_list_{name}.txt").write_text("".join(f"{n} {p}\n" for n, p in enumerate(pictures, 1)))
     for kind in ("FF", "FP"):
@@ -50,7 +52,11 @@ def test_frontal_pairs_count_from_1_on_both_sides(protocol):
         ("Split/FP/04/same.txt", "11,9\n", "do not belong into same.txt"),
         ("Split/FP/04/diff.txt", "11,5\n", "do not belong into diff.txt"),
         ("Split/FP/10/diff.txt", None, "cannot read the list"),
-        ("Pair_list_P.txt", "1 ../Data/Images/001/profile/01.jpg\n3 ../Data/Images/001/profile/02.jpg\n", "line 2: expected '2 "),
+        (
+            "Pair_list_P.txt",
+            "1 ../Data/Images/001/profile/01.jpg\n3 ../Data/Images/001/profile/02.jpg\n",
+            "line 2: expected '2 ",
+        ),
         ("Pair_list_F.txt", "1 01.jpg\n", "line 1: expected '1 "),
     ],
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
+from facebench import DataError
 from facebench_verification.lists.quality import read_xqlfw
 from facebench_verification.lists.rfw import GROUPS, read_rfw
 from facebench_verification.lists.view1 import read_view1
 from facebench_verification.lists.ytf import read_ytf
-
-from facebench import DataError
 
 YTF = "1, 1, Ann_X/1, Ann_X/5, 1\n1, 251, Ann_X/1, Bob/0, 0\n2, 1, Bob/0, Bob/2, 1\n2, 2, Bob/0, Cy/3, 0\n"
 

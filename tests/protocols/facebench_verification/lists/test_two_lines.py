@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from facebench_verification.lists.two_lines import read_two_lines
 
 from facebench import DataError
+from facebench_verification.lists.two_lines import read_two_lines
 
 
 def listed(tmp_path, lines):

@@ -1,0 +1,166 @@
+"""From the plain records of ``facebench.metrics`` to the named metrics and figures of a result.
+
+Protocols share these, so that one number has one name, one spelling and one shape everywhere. Whatever else a metric
+should say (``mirror``, ``score``) is passed through.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facebench.errors import MetricError
+from facebench.metrics import auc, dprime, equal_error_rate, roc_curve
+from facebench.results import Curve, Interval, Metric, Series
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from facebench.metrics import IntervalEstimate, OperatingPoint, Roc
+
+CURVE_POINTS = 400
+HISTOGRAM_BINS = 60
+
+
+def spelt(rate: float) -> str:
+    """A rate as metric names spell it: 0.001 is ``1e-3``."""
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def interval_of(estimate: IntervalEstimate) -> Interval:
+    """An interval as a result keeps it."""
+    return Interval(
+        low=estimate.low, high=estimate.high, level=estimate.level, method=estimate.method, samples=estimate.samples
+    )
+
+
+def tar_metric(point: OperatingPoint, *, interval: Interval | None = None, unit: str = "cosine", **more: Any) -> Metric:
+    """``tar@far=...`` with what lies behind it, or its absence where impostors are too few.
+
+    Args:
+        point: The operating point.
+        interval: Its uncertainty.
+        unit: What the threshold is measured in.
+        **more: Further fields of the metric.
+    """
+    name = f"tar@far={spelt(point.target)}"
+    if not point.resolved:
+        reason = f"FAR {spelt(point.target)} is below what {point.impostors:,} impostor pairs resolve"
+        return Metric(name=name, value=None, rule=point.rule, reason=reason, **more)
+    detail: dict[str, int | float | str] = {
+        "far": point.far,
+        f"threshold ({unit})": point.threshold,
+        "accepted impostors": point.accepted_impostors,
+        "impostors": point.impostors,
+    }
+    return Metric(name=name, value=point.tar, rule=point.rule, interval=interval, detail=detail, **more)
+
+
+def auc_metric(
+    genuine: npt.ArrayLike, impostor: npt.ArrayLike, *, interval: Interval | None = None, **more: Any
+) -> Metric:
+    """``auc`` over all points of the ROC."""
+    return Metric(name="auc", value=auc(genuine, impostor), interval=interval, **more)
+
+
+def eer_metric(
+    genuine: npt.ArrayLike,
+    impostor: npt.ArrayLike,
+    *,
+    interval: Interval | None = None,
+    unit: str = "cosine",
+    **more: Any,
+) -> Metric:
+    """``eer`` by linear interpolation, with both rates at the nearest threshold."""
+    found = equal_error_rate(genuine, impostor, rule="interpolation")
+    detail: dict[str, int | float | str] = {
+        "far": found.far,
+        "frr": found.frr,
+        f"threshold ({unit})": found.threshold,
+    }
+    return Metric(
+        name="eer",
+        value=found.value,
+        rule=found.rule,
+        higher_is_better=False,
+        interval=interval,
+        detail=detail,
+        **more,
+    )
+
+
+def dprime_metric(genuine: npt.ArrayLike, impostor: npt.ArrayLike, **more: Any) -> Metric:
+    """``dprime``, or why there is none: scores that do not vary have no spread to measure it in."""
+    try:
+        return Metric(name="dprime", value=dprime(genuine, impostor), unit="sd", **more)
+    except MetricError as error:
+        return Metric(name="dprime", value=None, unit="sd", reason=str(error), **more)
+
+
+def thinned(x: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Places of about ``CURVE_POINTS`` of rising positive values, even on a logarithmic axis, ends kept."""
+    if len(x) <= CURVE_POINTS:
+        return np.arange(len(x))
+    wanted = np.geomspace(x[0], x[-1], CURVE_POINTS)
+    return np.unique(np.concatenate([[0], np.minimum(np.searchsorted(x, wanted), len(x) - 1), [len(x) - 1]]))
+
+
+def roc_figure(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Curve:
+    """TAR against FAR on a logarithmic axis that starts at half an impostor."""
+    return roc_figure_of(roc_curve(genuine, impostor, drop_collinear=True))
+
+
+def roc_figure_of(found: Roc) -> Curve:
+    """The same of a curve that is at hand."""
+    shown = found.far > 0
+    # The best TAR without any false accept belongs to the left end of a logarithmic axis.
+    x = np.concatenate([[0.5 / max(found.impostors, 1)], found.far[shown]])
+    y = np.concatenate([[float(found.tar[~shown].max(initial=0.0))], found.tar[shown]])
+    places = thinned(x)
+    series = Series(name="ROC", x=tuple(x[places].tolist()), y=tuple(y[places].tolist()))
+    return Curve(
+        name="roc",
+        title="ROC",
+        kind="step",
+        x_label="false accept rate",
+        y_label="true accept rate",
+        x_scale="log",
+        series=(series,),
+    )
+
+
+def histogram_figure(
+    groups: Mapping[str, npt.NDArray[np.floating[Any]]],
+    *,
+    marks: Mapping[str, float] | None = None,
+    x_label: str = "cosine similarity",
+) -> Curve:
+    """Shares of scores in bins of equal width, one histogram a group.
+
+    Args:
+        groups: Scores by name, each (N,), as ``{"impostor": ..., "genuine": ...}``.
+        marks: Thresholds by name.
+        x_label: What the scores are.
+    """
+    filled: Sequence[npt.NDArray[np.floating[Any]]] = [values for values in groups.values() if len(values)]
+    low = min((float(values.min()) for values in filled), default=0.0)
+    high = max((float(values.max()) for values in filled), default=1.0)
+    edges = np.linspace(low, max(high, low + 1e-6) + 1e-9, HISTOGRAM_BINS + 1)
+    series = []
+    for name, values in groups.items():
+        counts, _ = np.histogram(values, bins=edges)
+        share = counts / max(len(values), 1)
+        series.append(Series(name=name, x=tuple(edges[:-1].tolist()), y=tuple(share.tolist())))
+    return Curve(
+        name="scores",
+        title="Scores",
+        kind="histogram",
+        x_label=x_label,
+        y_label="share of pairs in each bin",
+        series=tuple(series),
+        marks=dict(marks or {}),
+    )
