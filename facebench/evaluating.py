@@ -17,7 +17,7 @@ from facebench.config import build_options, to_toml
 from facebench.contracts import Evaluation, fingerprint_of
 from facebench.embeddings import Embeddings
 from facebench.measures import auc_metric, dprime_metric, eer_metric, interval_of, roc_figure, tar_metric
-from facebench.metrics import bootstrap_intervals, operating_points
+from facebench.metrics import bootstrap_intervals, operating_points, roc_curve
 from facebench.plan import Choice
 from facebench.provenance import provenance
 from facebench.results import Data, Result, Subject
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facebench.host import Host
+    from facebench.metrics import Roc
     from facebench.results import Metric
     from facebench.scorefiles import PairScores
 
@@ -128,9 +129,10 @@ def evaluate_scores(
     Raises:
         MetricError: When a class is missing, a rate is none, or labels contradict subjects.
     """
+    curve = roc_curve(pairs.genuine, pairs.impostor)
     evaluation = Evaluation(
-        metrics=_metrics(pairs, far=far, samples=samples, seed=seed),
-        curves=(roc_figure(pairs.genuine, pairs.impostor),),
+        metrics=_metrics(pairs, curve, far=far, samples=samples, seed=seed),
+        curves=(roc_figure(curve),),
         counts={"pairs": len(pairs), "genuine": len(pairs.genuine), "impostor": len(pairs.impostor)},
         rules=_SCORES_RULES,
         warnings=()
@@ -184,7 +186,7 @@ def _subject(name: str, weights: str, size: int) -> Subject:
     return Subject(plugin=kind, distribution="none", model=name, weights=weights or "unknown", embedding_size=size)
 
 
-def _metrics(pairs: PairScores, *, far: Sequence[float], samples: int, seed: int) -> tuple[Metric, ...]:
+def _metrics(pairs: PairScores, curve: Roc, *, far: Sequence[float], samples: int, seed: int) -> tuple[Metric, ...]:
     genuine, impostor = pairs.genuine, pairs.impostor
     spread = None
     if samples:
@@ -195,7 +197,7 @@ def _metrics(pairs: PairScores, *, far: Sequence[float], samples: int, seed: int
     given = {"score": "given"}
     metrics = [
         auc_metric(genuine, impostor, interval=interval_of(spread.auc) if spread else None, **given),
-        eer_metric(genuine, impostor, interval=interval_of(spread.eer) if spread else None, unit="score", **given),
+        eer_metric(curve, interval=interval_of(spread.eer) if spread else None, unit="score", **given),
         dprime_metric(genuine, impostor, **given),
     ]
     for rule in ("reference", "strict"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebench.errors import MetricError
-from facebench.metrics import auc, dprime, equal_error_rate, roc_curve
+from facebench.metrics import auc, crossing, dprime
 from facebench.results import Curve, Interval, Metric, Series
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def tar_metric(point: OperatingPoint, *, interval: Interval | None = None, unit:
     detail: dict[str, int | float | str] = {
         "far": point.far,
         f"threshold ({unit})": point.threshold,
+        "accepted genuine": point.accepted_genuine,
+        "genuine": point.genuine,
         "accepted impostors": point.accepted_impostors,
         "impostors": point.impostors,
     }
@@ -67,16 +69,9 @@ def auc_metric(
     return Metric(name="auc", value=auc(genuine, impostor), interval=interval, **more)
 
 
-def eer_metric(
-    genuine: npt.ArrayLike,
-    impostor: npt.ArrayLike,
-    *,
-    interval: Interval | None = None,
-    unit: str = "cosine",
-    **more: Any,
-) -> Metric:
+def eer_metric(curve: Roc, *, interval: Interval | None = None, unit: str = "cosine", **more: Any) -> Metric:
     """``eer`` by linear interpolation, with both rates at the nearest threshold."""
-    found = equal_error_rate(genuine, impostor, rule="interpolation")
+    found = crossing(curve)
     detail: dict[str, int | float | str] = {
         "far": found.far,
         "frr": found.frr,
@@ -101,27 +96,27 @@ def dprime_metric(genuine: npt.ArrayLike, impostor: npt.ArrayLike, **more: Any) 
         return Metric(name="dprime", value=None, unit="sd", reason=str(error), **more)
 
 
-def thinned(x: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Places of about ``CURVE_POINTS`` of rising positive values, even on a logarithmic axis, ends kept."""
-    if len(x) <= CURVE_POINTS:
-        return np.arange(len(x))
-    wanted = np.geomspace(x[0], x[-1], CURVE_POINTS)
-    return np.unique(np.concatenate([[0], np.minimum(np.searchsorted(x, wanted), len(x) - 1), [len(x) - 1]]))
+def thinned(curve: Roc, whole: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """A curve as stored: FAR, evenly spread on a logarithmic axis from half an impostor on, and the share accepted.
+
+    Args:
+        curve: With all its points.
+        whole: What the accepted genuine comparisons are a share of.
+    """
+    wanted = np.geomspace(0.5, curve.impostors, CURVE_POINTS)
+    # Of all points at or below a rate the last one, which accepts most.
+    points = np.unique(np.searchsorted(curve.false_accepts, wanted, side="right") - 1)
+    far = np.maximum(curve.false_accepts[points], 0.5) / curve.impostors
+    return far, curve.true_accepts[points] / whole
 
 
-def roc_figure(genuine: npt.ArrayLike, impostor: npt.ArrayLike) -> Curve:
+def series_of(name: str, x: npt.NDArray[np.floating[Any]], y: npt.NDArray[np.floating[Any]]) -> Series:
+    """Two arrays as a result stores them."""
+    return Series(name=name, x=tuple(x.tolist()), y=tuple(y.tolist()))
+
+
+def roc_figure(curve: Roc) -> Curve:
     """TAR against FAR on a logarithmic axis that starts at half an impostor."""
-    return roc_figure_of(roc_curve(genuine, impostor, drop_collinear=True))
-
-
-def roc_figure_of(found: Roc) -> Curve:
-    """The same of a curve that is at hand."""
-    shown = found.far > 0
-    # The best TAR without any false accept belongs to the left end of a logarithmic axis.
-    x = np.concatenate([[0.5 / max(found.impostors, 1)], found.far[shown]])
-    y = np.concatenate([[float(found.tar[~shown].max(initial=0.0))], found.tar[shown]])
-    places = thinned(x)
-    series = Series(name="ROC", x=tuple(x[places].tolist()), y=tuple(y[places].tolist()))
     return Curve(
         name="roc",
         title="ROC",
@@ -129,7 +124,22 @@ def roc_figure_of(found: Roc) -> Curve:
         x_label="false accept rate",
         y_label="true accept rate",
         x_scale="log",
-        series=(series,),
+        series=(series_of("ROC", *thinned(curve, curve.genuine)),),
+    )
+
+
+def det_figure(curve: Roc) -> Curve:
+    """False reject rate against FAR, both logarithmic."""
+    far, tar = thinned(curve, curve.genuine)
+    return Curve(
+        name="det",
+        title="DET",
+        kind="step",
+        x_label="false accept rate",
+        y_label="false reject rate",
+        x_scale="log",
+        y_scale="log",
+        series=(series_of("DET", far, 1.0 - tar),),
     )
 
 
@@ -154,7 +164,7 @@ def histogram_figure(
     for name, values in groups.items():
         counts, _ = np.histogram(values, bins=edges)
         share = counts / max(len(values), 1)
-        series.append(Series(name=name, x=tuple(edges[:-1].tolist()), y=tuple(share.tolist())))
+        series.append(series_of(name, edges[:-1], share))
     return Curve(
         name="scores",
         title="Scores",

@@ -6,15 +6,13 @@ IJB-C numbers more than many a method does.
 
 from __future__ import annotations
 
-import hashlib
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebench import DataError, Face, FaceDataset
-from facebench.datasets import EncodedImages
+from facebench.datasets import EncodedImages, SelectedFaces
 from facebench.images import align
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ class LooseCrops(EncodedImages):
         return b"aligned 112\0" + self._points.astype("<f8").tobytes()
 
 
-class TemplateFaces:
+class TemplateFaces(SelectedFaces):
     """A ``FaceDataset`` of the pictures that a benchmark's lists name.
 
     Args:
@@ -96,64 +94,7 @@ class TemplateFaces:
     """
 
     def __init__(self, lists: Lists, source: FaceDataset | None, *, aligner: str) -> None:
-        self.name, self.lists, self.aligner = lists.name, lists, aligner
-        self._source = source
-        self._rows = self._find(source) if source is not None else None
-        if hasattr(source, "batch"):
-            self.batch = self._batch  # as quick as the source, where that has a quick way
-
-    def _find(self, source: FaceDataset) -> npt.NDArray[np.int64]:
-        """The source's row of each of our keys."""
-        have, keys = np.asarray(source.keys, dtype=np.str_), self.lists.rows.keys
-        order = np.argsort(have)
-        rows = order[np.minimum(np.searchsorted(have, keys, sorter=order), len(have) - 1)]
-        absent = have[rows] != keys
-        if absent.any():
-            raise DataError(
-                f"{self.name}: no picture {str(keys[absent][0])!r} in {source.name} "
-                f"({int(absent.sum())} of {len(keys)} pictures are missing)"
-            )
-        return np.asarray(rows, dtype=np.int64)
-
-    @cached_property
-    def keys(self) -> list[str]:
-        """File names without ending, in the order of the lists."""
-        return [str(key) for key in self.lists.rows.keys]
-
-    @cached_property
-    def labels(self) -> npt.NDArray[np.int64]:
-        """Number of the subject, or -1."""
-        rows = self.lists.rows
-        labels = np.full(len(rows.keys), -1, dtype=np.int64)
-        labels[rows.face] = self.lists.subjects[rows.template]
-        return labels
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hash of the pictures and of the lists."""
-        pictures = self._source.fingerprint if self._source is not None else "no pictures"
-        return hashlib.sha256(f"{pictures} {self.lists.digest}".encode()).hexdigest()
-
-    def __len__(self) -> int:
-        return len(self.lists.rows.keys)
-
-    def __getitem__(self, index: int, /) -> Face:
-        """The face in that row.
-
-        Raises:
-            DataError: When it cannot be decoded or aligned, or when only lists were opened.
-        """
-        source, rows = self._opened()
-        face = source[int(rows[index])]
-        return Face(image=face.image, label=int(self.labels[index]), key=self.keys[index])
-
-    def _batch(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Several pictures at once, uint8 (N, H, W, 3)."""
-        source, rows = self._opened()
-        images: npt.NDArray[np.uint8] = source.batch(rows[indices])  # type: ignore[attr-defined]
-        return images
-
-    def _opened(self) -> tuple[FaceDataset, npt.NDArray[np.int64]]:
-        if self._source is None or self._rows is None:
-            raise DataError(f"{self.name}: only the lists were opened, there are no pictures to embed")
-        return self._source, self._rows
+        self.lists, self.aligner = lists, aligner
+        labels = np.full(len(lists.rows.keys), -1, dtype=np.int64)
+        labels[lists.rows.face] = lists.subjects[lists.rows.template]
+        super().__init__(lists.name, lists.rows.keys, labels, source=source, lists=lists.digest.encode())

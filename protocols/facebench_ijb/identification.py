@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebench import Metric
+from facebench.measures import interval_of, spelt
 from facebench.metrics import mean_tpir_at_fpir, pooled_pair_tar, rank_rate, search, wilson
 from facebench_ijb.curves import cmc, open_set
-from facebench_ijb.spelling import interval, spelt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ def _rank(searches: Mapping[str, Search], k: int, rule: str, mirror: str) -> Met
         value=found.rate,
         rule=rule,
         mirror=mirror,
-        interval=interval(wilson(found.hits, found.mated)),
+        interval=interval_of(wilson(found.hits, found.mated)),
         detail=detail,
     )
 
@@ -140,7 +140,7 @@ def _joined(
                 value=ranked.rate,
                 rule="joined galleries",
                 mirror=mirror,
-                interval=interval(wilson(ranked.hits, ranked.mated)),
+                interval=interval_of(wilson(ranked.hits, ranked.mated)),
                 detail={"hits": ranked.hits, "mated searches": ranked.mated, "entries": found.entries},
             )
         )

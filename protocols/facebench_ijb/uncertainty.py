@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebench.measures import interval_of
 from facebench.metrics import bootstrap_intervals, template_bootstrap
-from facebench_ijb.spelling import interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def pair_intervals(
         found = bootstrap_intervals(
             scores, pairs.same, subjects=people, generator=draws, targets=targets, samples=samples
         )
-        return PairIntervals(_tars(found), auc=interval(found.auc), eer=interval(found.eer))
+        return PairIntervals(_tars(found), auc=interval_of(found.auc), eer=interval_of(found.eer))
     top = template_bootstrap(
         scores,
         pairs.same,
@@ -84,6 +84,6 @@ def pair_intervals(
 
 def _tars(found: BootstrapIntervals | TarIntervals) -> dict[str, tuple[Interval, ...]]:
     return {
-        "reference": tuple(map(interval, found.tar_reference)),
-        "strict": tuple(map(interval, found.tar_strict)),
+        "reference": tuple(map(interval_of, found.tar_reference)),
+        "strict": tuple(map(interval_of, found.tar_strict)),
     }

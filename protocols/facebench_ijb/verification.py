@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from facebench import Metric
-from facebench.metrics import auc, crossing, operating_points, roc_curve, score_pairs
-from facebench_ijb.curves import det, histogram, roc
-from facebench_ijb.spelling import spelt
+from facebench.measures import auc_metric, det_figure, eer_metric, histogram_figure, roc_figure, spelt, tar_metric
+from facebench.metrics import operating_points, roc_curve, score_pairs
 from facebench_ijb.uncertainty import pair_intervals
 
 if TYPE_CHECKING:
@@ -17,8 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from facebench import Curve, Interval
-    from facebench.metrics import OperatingPoint
+    from facebench import Curve, Metric
     from facebench_ijb.lists import Ints, Pairs
 
 
@@ -74,48 +71,20 @@ def verify(
     spread = pair_intervals(scores, pairs, targets=targets, subjects=subjects, samples=samples, seed=seed)
     points = {rule: operating_points(genuine, impostor, targets=targets, rule=rule) for rule in ("reference", "strict")}
     metrics = [
-        _tar(point, spread.tar(rule, index), mirror)
+        tar_metric(point, interval=spread.tar(rule, index), mirror=mirror)
         for group in (targets[: len(first)], targets[len(first) :])
         for rule, found in points.items()
         for index, point in enumerate(found)
         if point.target in group
     ]
     curve = roc_curve(genuine, impostor)
-    equal = crossing(curve)
     metrics += [
-        Metric(
-            name="eer",
-            value=equal.value,
-            higher_is_better=False,
-            rule=equal.rule,
-            mirror=mirror,
-            interval=spread.eer,
-            detail={"far": equal.far, "frr": equal.frr, "threshold (cosine)": equal.threshold},
-        ),
-        Metric(name="auc", value=auc(genuine, impostor), mirror=mirror, interval=spread.auc),
+        eer_metric(curve, mirror=mirror, interval=spread.eer),
+        auc_metric(genuine, impostor, mirror=mirror, interval=spread.auc),
     ]
     marked = points["reference"][0]
-    curves = (roc(curve), det(curve), histogram(genuine, impostor, {f"FAR {spelt(marked.target)}": marked.threshold}))
+    marks = {f"FAR {spelt(marked.target)}": marked.threshold}
+    scored = {"impostor": impostor, "genuine": genuine}
+    histogram = histogram_figure(scored, marks=marks, x_label="cosine similarity of templates")
+    curves = (roc_figure(curve), det_figure(curve), histogram)
     return Verified(tuple(metrics), curves, scores)
-
-
-def _tar(point: OperatingPoint, spread: Interval | None, mirror: str) -> Metric:
-    name = f"tar@far={spelt(point.target)}"
-    if not point.resolved:
-        reason = f"FAR {spelt(point.target)} is below what {point.impostors:,} impostor pairs resolve"
-        return Metric(name=name, value=None, rule=point.rule, mirror=mirror, reason=reason)
-    return Metric(
-        name=name,
-        value=point.tar,
-        rule=point.rule,
-        mirror=mirror,
-        interval=spread,
-        detail={
-            "far": point.far,
-            "threshold (cosine)": point.threshold,
-            "accepted genuine": point.accepted_genuine,
-            "genuine": point.genuine,
-            "accepted impostors": point.accepted_impostors,
-            "impostors": point.impostors,
-        },
-    )

@@ -6,22 +6,22 @@ the other's embedding.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench import DataError, Face, FaceDataset
+from facebench.datasets import SelectedFaces
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from facebench import FaceDataset
     from facebench_tinyface.lists import Listed
 
 UNKNOWN = -1  # the label of a distractor: somebody, but nobody with a probe
 
 
-class TinyFaces:
+class TinyFaces(SelectedFaces):
     """A ``FaceDataset`` of probes, gallery and distractors.
 
     Args:
@@ -48,50 +48,9 @@ class TinyFaces:
         official: bool = True,
         warnings: tuple[str, ...] = (),
     ) -> None:
-        self.name, self.probes, self.gallery, self.distractors = name, probes, gallery, distractors
+        self.probes, self.gallery, self.distractors = probes, gallery, distractors
         self.official, self.warnings = official, warnings
-        self._source, self._rows = source, rows
         others = np.empty(0, dtype=np.str_) if distractors is None else distractors
-        self._keys = np.concatenate([probes.keys, gallery.keys, others])
-        self.labels: npt.NDArray[np.int64] = np.concatenate(
-            [probes.ids, gallery.ids, np.full(len(others), UNKNOWN, dtype=np.int64)]
-        )
-        if hasattr(source, "batch"):
-            self.batch = self._batch  # as quick as the source, where that has a quick way
-
-    @property
-    def keys(self) -> list[str]:
-        """Probes, mates, distractors."""
-        return list(map(str, self._keys))
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of the pictures and of who is in which list, in order."""
-        digest = hashlib.sha256(self._source.fingerprint.encode() if self._source is not None else b"no pictures")
-        digest.update("\0".join(self._keys.tolist()).encode())
-        digest.update(self.labels.astype("<i8").tobytes())
-        return digest.hexdigest()
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __getitem__(self, index: int, /) -> Face:
-        """The face in that row.
-
-        Raises:
-            DataError: When it cannot be decoded, or when only lists were opened.
-        """
-        source, rows = self._opened()
-        face = source[int(rows[index])]
-        return Face(image=face.image, label=int(self.labels[index]), key=str(self._keys[index]))
-
-    def _batch(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Several pictures at once, uint8 (N, H, W, 3)."""
-        source, rows = self._opened()
-        images: npt.NDArray[np.uint8] = source.batch(rows[indices])  # type: ignore[attr-defined]
-        return images
-
-    def _opened(self) -> tuple[FaceDataset, npt.NDArray[np.int64]]:
-        if self._source is None or self._rows is None:
-            raise DataError(f"{self.name}: only the lists were opened, there are no pictures to embed")
-        return self._source, self._rows
+        labels = np.concatenate([probes.ids, gallery.ids, np.full(len(others), UNKNOWN, dtype=np.int64)])
+        keys = np.concatenate([probes.keys, gallery.keys, others])
+        super().__init__(name, keys, labels, source=source, rows=rows)
