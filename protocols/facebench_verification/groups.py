@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebench import Evaluation
+from facebench.measures import interval_of
 from facebench.metrics import fold_interval
 from facebench_verification.curves import histogram, roc
-from facebench_verification.numbers import interval_of, measure, measure_norm, metric
+from facebench_verification.numbers import measure, measure_norm, metric
 from facebench_verification.protocol import Verification, fold_words
 
 if TYPE_CHECKING:

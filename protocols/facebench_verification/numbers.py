@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from facebench import Interval, Metric, MetricError
+from facebench import Metric, MetricError
+from facebench.measures import auc_metric, dprime_metric, eer_metric, interval_of, spelt, tar_metric
 from facebench.metrics import (
-    auc,
     bootstrap_intervals,
-    dprime,
-    equal_error_rate,
     fold_accuracy,
     fold_interval,
     fuse,
     operating_points,
     pair_distances,
+    roc_curve,
     unit,
     val_at_far,
     xnorm,
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from facebench.metrics import FoldAccuracy, IntervalEstimate, OperatingPoint
+    from facebench import Interval
+    from facebench.metrics import FoldAccuracy
     from facebench_verification.faces import Compared
 
 Mirror = Literal["sum", "none", "concat"]
@@ -163,10 +163,15 @@ def measure_scores(comparison: Comparison, *, far: Sequence[float], samples: int
     Args and errors are those of ``measure``.
     """
     spread = _Spread.of(comparison, far=far, samples=samples, seed=seed)
-    metrics = _curve_metrics(comparison, spread)
+    genuine, impostor, mirror = comparison.genuine, comparison.impostor, comparison.mirror
+    metrics = [
+        auc_metric(genuine, impostor, interval=spread.auc, mirror=mirror),
+        eer_metric(roc_curve(genuine, impostor), interval=spread.eer, mirror=mirror),
+        dprime_metric(genuine, impostor, mirror=mirror),
+    ]
     for rule in ("reference", "strict"):
-        points = operating_points(comparison.genuine, comparison.impostor, targets=far, rule=rule)
-        metrics.extend(_tar(point, spread.tar(rule, index), comparison) for index, point in enumerate(points))
+        points = operating_points(genuine, impostor, targets=far, rule=rule)
+        metrics += [tar_metric(p, interval=spread.tar(rule, at), mirror=mirror) for at, p in enumerate(points)]
     return metrics
 
 
@@ -206,13 +211,6 @@ class _Spread:
         return self.tars[rule][index] if self.tars else None
 
 
-def interval_of(estimate: IntervalEstimate) -> Interval:
-    """An interval as results keep it."""
-    return Interval(
-        low=estimate.low, high=estimate.high, level=estimate.level, method=estimate.method, samples=estimate.samples
-    )
-
-
 def metric(comparison: Comparison, name: str, value: float | None, **more: object) -> Metric:
     """A metric of a comparison, under the comparison's fusion of mirrors."""
     return Metric.model_validate({"name": name, "value": value, "mirror": comparison.mirror, **more})
@@ -242,58 +240,12 @@ def _accuracy_metrics(comparison: Comparison, found: FoldAccuracy) -> list[Metri
     return [accuracy, std, threshold]
 
 
-def _curve_metrics(comparison: Comparison, spread: _Spread) -> list[Metric]:
-    genuine, impostor = comparison.genuine, comparison.impostor
-    equal = equal_error_rate(genuine, impostor, rule="interpolation")
-    return [
-        metric(comparison, "auc", auc(genuine, impostor), interval=spread.auc),
-        metric(
-            comparison,
-            "eer",
-            equal.value,
-            rule=equal.rule,
-            higher_is_better=False,
-            interval=spread.eer,
-            detail={"far": equal.far, "frr": equal.frr, "threshold (cosine)": equal.threshold},
-        ),
-        _dprime(comparison),
-    ]
-
-
-def _dprime(comparison: Comparison) -> Metric:
-    """d', or why there is none: scores that do not vary have no spread to measure it in."""
-    try:
-        return metric(comparison, "dprime", dprime(comparison.genuine, comparison.impostor), unit="sd")
-    except MetricError as error:
-        return metric(comparison, "dprime", None, unit="sd", reason=str(error))
-
-
-def _tar(point: OperatingPoint, interval: Interval | None, comparison: Comparison) -> Metric:
-    name = f"tar@far={_spelt(point.target)}"
-    if not point.resolved:
-        reason = f"FAR {_spelt(point.target)} is below what {point.impostors:,} impostor pairs resolve"
-        return metric(comparison, name, None, rule=point.rule, reason=reason)
-    return metric(
-        comparison,
-        name,
-        point.tar,
-        rule=point.rule,
-        interval=interval,
-        detail={
-            "far": point.far,
-            "threshold (cosine)": point.threshold,
-            "accepted impostors": point.accepted_impostors,
-            "impostors": point.impostors,
-        },
-    )
-
-
 def _val(comparison: Comparison, target: float) -> Metric:
-    name = f"val@far={_spelt(target)}"
+    name = f"val@far={spelt(target)}"
     impostors = int((~comparison.same).sum())
     training = impostors - impostors // comparison.folds
     if target * training < 1:
-        reason = f"FAR {_spelt(target)} is below what {training:,} impostor pairs of the other folds resolve"
+        reason = f"FAR {spelt(target)} is below what {training:,} impostor pairs of the other folds resolve"
         return metric(comparison, name, None, reason=reason)
     try:
         found = val_at_far(comparison.distances, comparison.same, target=target, folds=comparison.folding)
@@ -301,9 +253,3 @@ def _val(comparison: Comparison, target: float) -> Metric:
         return metric(comparison, name, None, reason=str(error))
     detail = {"std": found.val_std, "far": found.far}
     return metric(comparison, name, found.val, interval=interval_of(fold_interval(found.folds)), detail=detail)
-
-
-def _spelt(rate: float) -> str:
-    """``1e-3``: a rate the way metric names spell it."""
-    mantissa, exponent = f"{rate:e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

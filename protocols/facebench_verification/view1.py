@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebench import DataError, Evaluation
+from facebench.measures import interval_of
 from facebench.metrics import fold_accuracy, wilson
 from facebench_verification.curves import histogram, roc
 from facebench_verification.faces import PairFaces
 from facebench_verification.lists.view1 import TEST, TRAIN
-from facebench_verification.numbers import interval_of, measure_norm, measure_scores, metric
+from facebench_verification.numbers import measure_norm, measure_scores, metric
 from facebench_verification.protocol import Verification
 
 if TYPE_CHECKING:

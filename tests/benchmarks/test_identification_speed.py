@@ -8,7 +8,8 @@ float64 product and an argsort for each mated probe), and against both joined, a
 whole matrix, and a heap over all of it). 512 dimensions, random vectors. FACEBENCH_BENCH_SCALE=0.1 takes a tenth of
 the probes; the required ratios hold at full size only.
 
-Times are processor seconds, so that other work on the machine does not decide.
+Times are those of the clock, so let the machine do nothing else. Two galleries: the script sorts each probe in its own
+gallery only, and its float64 product alone costs as much as all of ours, so a third of its time is what is asked for.
 """
 
 from __future__ import annotations
@@ -28,9 +29,14 @@ TARGETS = (0.01, 0.1)
 
 
 def seconds(work, *arguments):
-    start = time.process_time()
+    start = time.perf_counter()
     result = work(*arguments)
-    return result, time.process_time() - start
+    return result, time.perf_counter() - start
+
+
+def best(benchmark):
+    """The shortest round, where rounds were timed."""
+    return [] if benchmark.stats is None else [benchmark.stats.stats.min]
 
 
 def unit(vectors):
@@ -72,8 +78,9 @@ def bare_product(probes, gallery):
 def test_tinyface(benchmark, tiny):
     probes, wanted, gallery, offered = tiny
     bare_product(probes[:256], gallery)
-    bare = min(seconds(bare_product, probes, gallery)[1] for _ in range(2))
-    found, ours = benchmark.pedantic(seconds, args=(retrieve, *tiny), rounds=2)
+    bare = min(seconds(bare_product, probes, gallery)[1] for _ in range(3))
+    found, ours = benchmark.pedantic(seconds, args=(retrieve, *tiny), rounds=3)
+    ours = min([ours, *best(benchmark)])
     scores = probes[:20] @ gallery.T
     first = [
         np.min(np.sum(row > row[offered == who][:, None], axis=1)) for row, who in zip(scores, wanted, strict=False)
@@ -139,13 +146,13 @@ def joined_by_count(probes, wanted, gallery, offered):
 @pytest.mark.benchmark(group="IJB-C 1:N")
 @pytest.mark.parametrize(
     ("plain", "ours", "required"),
-    [(both_by_argsort, both_by_count, 2), (joined_by_argsort, joined_by_count, 5)],
+    [(both_by_argsort, both_by_count, 3), (joined_by_argsort, joined_by_count, 5)],
     ids=["two galleries", "joined"],
 )
 def test_ijbc(benchmark, galleries, plain, ours, required):
-    """The float64 product of the plain steps is part of their time, and a float32 product most of ours."""
     expected, slow = seconds(plain, *galleries)
     row, fast = benchmark.pedantic(seconds, args=(ours, *galleries), rounds=3, warmup_rounds=1)
+    fast = min([fast, *best(benchmark)])
     assert row == pytest.approx(expected, abs=2 / len(galleries[0]))
     probes, _, gallery, _ = galleries
     bare = min(seconds(bare_product, probes, gallery)[1] for _ in range(2))

@@ -38,9 +38,10 @@ def test_curves_are_thinned_to_points_of_the_whole(many):
     assert 100 < len(series.x) <= 400
     assert all(a <= b for a, b in zip(series.x, series.x[1:], strict=False))
     assert all(a <= b for a, b in zip(series.y, series.y[1:], strict=False))
-    for far, tar in list(zip(series.x, series.y, strict=True))[1::40]:
-        cut = np.sort(many.impostor)[::-1][round(far * len(many.impostor)) - 1]
-        assert np.mean(many.genuine >= cut) == pytest.approx(tar, abs=1e-3)
+    for far, tar in list(zip(series.x, series.y, strict=True))[1:-1:40]:
+        # The best that can be accepted at this FAR: whatever beats the first impostor that is refused.
+        refused = np.sort(many.impostor)[::-1][round(far * len(many.impostor))]
+        assert np.mean(many.genuine > refused) == pytest.approx(tar, abs=1e-12)
 
 
 def test_histograms_are_shares_over_common_bins(many):
