@@ -25,7 +25,14 @@ def running(folder, *more):
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "FACEBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [*COMMAND, *more], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *more],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Shells start background jobs with interrupts ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             yield process
