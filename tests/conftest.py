@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-# Two test processes on two cores: more threads each would only wait for one another.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Two test processes on two cores: more threads each would only wait for one another. Benchmarks have the machine alone.
+if "--benchmark-only" not in sys.argv:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebench import Evaluation
-from facebench.measures import interval_of
-from facebench.metrics import fold_interval
 from facebench_verification.curves import histogram, roc
-from facebench_verification.numbers import measure, measure_norm, metric
+from facebench_verification.numbers import measure, measure_norm, metric, rate_interval
 from facebench_verification.protocol import Verification, fold_words
 
 if TYPE_CHECKING:
@@ -86,8 +84,6 @@ def _overall(whole: Comparison, parts: Mapping[str, Comparison], rule: FoldRule)
     values = np.array([one.mean for one in found.values()])
     # Fold k of one group shares nobody with fold k of another, so the mean of both is one draw of the mean.
     by_fold = np.mean([one.folds for one in found.values()], axis=0)
-    interval = interval_of(fold_interval(by_fold))
-    clipped = interval.model_copy(update={"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)})
     detail = {name: one.mean for name, one in found.items()}
     errors = {name: 1.0 - one.mean for name, one in found.items()}
     worst, best = max(errors, key=errors.__getitem__), min(errors, key=errors.__getitem__)
@@ -95,7 +91,7 @@ def _overall(whole: Comparison, parts: Mapping[str, Comparison], rule: FoldRule)
     ratio = errors[worst] / errors[best] if errors[best] > 0 else None
     reason = None if errors[best] > 0 else f"group {best} has no error to divide by"
     return [
-        metric(whole, "accuracy", float(values.mean()), rule=rule, interval=clipped, detail=detail),
+        metric(whole, "accuracy", float(values.mean()), rule=rule, interval=rate_interval(by_fold), detail=detail),
         metric(
             whole,
             "accuracy-group-std",

@@ -211,20 +211,24 @@ class _Spread:
         return self.tars[rule][index] if self.tars else None
 
 
+def rate_interval(folds: Sequence[float]) -> Interval:
+    """The t interval of a mean of rates over folds, cut off where rates end."""
+    found = interval_of(fold_interval(folds))
+    return found.model_copy(update={"low": max(found.low, 0.0), "high": min(found.high, 1.0)})
+
+
 def metric(comparison: Comparison, name: str, value: float | None, **more: object) -> Metric:
     """A metric of a comparison, under the comparison's fusion of mirrors."""
     return Metric.model_validate({"name": name, "value": value, "mirror": comparison.mirror, **more})
 
 
 def _accuracy_metrics(comparison: Comparison, found: FoldAccuracy) -> list[Metric]:
-    interval = interval_of(fold_interval(found.folds))
-    clipped = interval.model_copy(update={"low": max(interval.low, 0.0), "high": min(interval.high, 1.0)})
     accuracy = metric(
         comparison,
         "accuracy",
         found.mean,
         rule=found.rule,
-        interval=clipped,
+        interval=rate_interval(found.folds),
         detail={"standard error": found.standard_error, "folds": len(found.folds)},
     )
     std = metric(comparison, "accuracy-std", found.std, rule=found.rule, higher_is_better=None)
@@ -252,4 +256,4 @@ def _val(comparison: Comparison, target: float) -> Metric:
     except MetricError as error:  # a fold without either kind, as in a list that is sorted by kind
         return metric(comparison, name, None, reason=str(error))
     detail = {"std": found.val_std, "far": found.far}
-    return metric(comparison, name, found.val, interval=interval_of(fold_interval(found.folds)), detail=detail)
+    return metric(comparison, name, found.val, interval=rate_interval(found.folds), detail=detail)
