@@ -1,3 +1,8 @@
+from __future__ import annotations
+
+from facebench_verification.numbers import rate_interval
+
+
 def test_intervals_of_rates_end_where_rates_end():
     interval = rate_interval([1.0, 1.0, 1.0, 0.9])
     assert interval.high == 1.0
