@@ -31,8 +31,13 @@ def spelt(rate: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
-def interval_of(estimate: IntervalEstimate) -> Interval:
-    """An interval as a result keeps it."""
+def interval_of(estimate: IntervalEstimate | None) -> Interval | None:
+    """An interval as a result keeps it; None where no replicate or fold differed from another.
+
+    Resampling cannot see errors that the sample does not hold: without a single one it would promise certainty.
+    """
+    if estimate is None or estimate.low == estimate.high:
+        return None
     return Interval(
         low=estimate.low, high=estimate.high, level=estimate.level, method=estimate.method, samples=estimate.samples
     )

@@ -31,6 +31,7 @@ from __future__ import annotations
 
 from facebench.metrics.bootstrap import BootstrapIntervals, bootstrap_intervals
 from facebench.metrics.checks import ScoreSets, split
+from facebench.metrics.clusters import cluster_bootstrap
 from facebench.metrics.comparison import Difference, McNemar, PairedDifferences, holm, mcnemar, paired_bootstrap
 from facebench.metrics.discard import ErrorDiscard, error_versus_discard
 from facebench.metrics.dprime import dprime
@@ -77,6 +78,7 @@ __all__ = [
     "ValAtFar",
     "auc",
     "bootstrap_intervals",
+    "cluster_bootstrap",
     "crossing",
     "dprime",
     "equal_error_rate",

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebench import Metric
 from facebench.measures import interval_of, spelt
-from facebench.metrics import mean_tpir_at_fpir, pooled_pair_tar, rank_rate, search, wilson
+from facebench.metrics import (
+    RANK_RULES,
+    cluster_bootstrap,
+    mean_tpir_at_fpir,
+    pooled_pair_tar,
+    rank_rate,
+    search,
+)
 from facebench_ijb.curves import cmc, open_set
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
-    from facebench import Curve
+    from facebench import Curve, Interval
     from facebench.metrics import Search
     from facebench_ijb.lists import Side
 
@@ -48,6 +56,8 @@ def identify(
     *,
     fpir: Sequence[float],
     mirror: str,
+    samples: int = 0,
+    seed: int = 0,
 ) -> Identified:
     """Searches all probes in each gallery.
 
@@ -57,6 +67,8 @@ def identify(
         probes: Templates to search.
         fpir: False positive identification rates.
         mirror: How mirrors were fused, to be told with each metric.
+        samples: Bootstrap replicates behind the intervals of ranks; 0 leaves them out.
+        seed: Of the bootstrap.
 
     Raises:
         MetricError: When no probe has a mate.
@@ -66,7 +78,10 @@ def identify(
         gallery.name: search(queries, vectors[gallery.templates], probes.subjects, gallery.subjects)
         for gallery in galleries
     }
-    metrics = [_rank(searches, k, rule, mirror) for rule in ("reference", "strict") for k in RANKS]
+    metrics = []
+    for rule in ("reference", "strict"):
+        spread = _rank_intervals(list(searches.values()), probes.subjects, rule, samples=samples, seed=seed)
+        metrics += [_rank(searches, k, rule, mirror, spread[k]) for k in RANKS]
     targets = sorted(dict.fromkeys(fpir))
     said = []
     if all(found.mated.any() and not found.mated.all() for found in searches.values()):
@@ -74,12 +89,27 @@ def identify(
     else:
         said.append("open-set metrics are left out: a gallery lacks mated or non-mated probes")
     if len(galleries) > 1:
-        metrics += _joined(queries, vectors, galleries, probes, targets, mirror)
+        spread_of = partial(_rank_intervals, subjects=probes.subjects, rule="reference", samples=samples, seed=seed)
+        metrics += _joined(queries, vectors, galleries, probes, targets, mirror, spread_of)
     curves = tuple(curve for curve in (cmc(searches), open_set(searches)) if curve.series)
     return Identified(tuple(metrics), curves, _scores(searches, probes), tuple(said))
 
 
-def _rank(searches: Mapping[str, Search], k: int, rule: str, mirror: str) -> Metric:
+def _rank_intervals(
+    searches: Sequence[Search], subjects: npt.NDArray[np.int64], rule: str, *, samples: int, seed: int
+) -> dict[int, Interval | None]:
+    """The interval of each rank, people drawn: several probes of one person are found, or missed, together."""
+    mated = np.concatenate([one.mated for one in searches])
+    place = np.concatenate([RANK_RULES[rule](one) for one in searches])[mated]
+    people = np.tile(subjects, len(searches))[mated]
+    if not samples or len(np.unique(people)) < 2:
+        return dict.fromkeys(RANKS)
+    hits = np.stack([place < k for k in RANKS], axis=1).astype(np.float64)
+    found = cluster_bootstrap(hits, people, generator=np.random.default_rng(seed), samples=samples)
+    return {k: interval_of(estimate) for k, estimate in zip(RANKS, found, strict=True)}
+
+
+def _rank(searches: Mapping[str, Search], k: int, rule: str, mirror: str, interval: Interval | None) -> Metric:
     """Hits of all galleries over all mated searches."""
     found = rank_rate(list(searches.values()), k, rule=rule)
     detail: dict[str, int | float | str] = {"hits": found.hits, "mated searches": found.mated}
@@ -92,7 +122,7 @@ def _rank(searches: Mapping[str, Search], k: int, rule: str, mirror: str) -> Met
         value=found.rate,
         rule=rule,
         mirror=mirror,
-        interval=interval_of(wilson(found.hits, found.mated)),
+        interval=interval,
         detail=detail,
     )
 
@@ -125,12 +155,14 @@ def _joined(
     probes: Side,
     targets: Sequence[float],
     mirror: str,
+    spread_of: Callable[[Sequence[Search]], Mapping[int, Interval | None]],
 ) -> list[Metric]:
     """What ``ijb_1n.py`` prints: ranks in the joined galleries, and its pooled pairs under a name of their own."""
     templates = np.concatenate([gallery.templates for gallery in galleries])
     subjects = np.concatenate([gallery.subjects for gallery in galleries])
     entries = vectors[templates]
     found = search(queries, entries, probes.subjects, subjects)
+    spread = spread_of([found])
     metrics = []
     for k in RANKS:
         ranked = rank_rate(found, k)
@@ -140,7 +172,7 @@ def _joined(
                 value=ranked.rate,
                 rule="joined galleries",
                 mirror=mirror,
-                interval=interval_of(wilson(ranked.hits, ranked.mated)),
+                interval=spread[k],
                 detail={"hits": ranked.hits, "mated searches": ranked.mated, "entries": found.entries},
             )
         )

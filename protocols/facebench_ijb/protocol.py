@@ -138,7 +138,15 @@ class Janus:
             metrics, curves, scores = verified.metrics, verified.curves, _pair_scores(lists, verified)
             rules |= _VERIFICATION
         if lists.probes is not None:
-            identified = identify(vectors, lists.galleries, lists.probes, fpir=options.fpir, mirror=options.mirror)
+            identified = identify(
+                vectors,
+                lists.galleries,
+                lists.probes,
+                fpir=options.fpir,
+                mirror=options.mirror,
+                samples=options.samples,
+                seed=seed,
+            )
             metrics, curves = (*metrics, *identified.metrics), (*curves, *identified.curves)
             scores = scores or dict(identified.scores)
             warnings += identified.warnings

@@ -26,7 +26,7 @@ _MOST_PAIRS = 1_000_000
 class PairIntervals:
     """Intervals of TAR by rule and place of the target, of AUC and of EER; None where there is none."""
 
-    tars: Mapping[str, tuple[Interval, ...]] | None = None
+    tars: Mapping[str, tuple[Interval | None, ...]] | None = None
     auc: Interval | None = None
     eer: Interval | None = None
 
@@ -82,7 +82,7 @@ def pair_intervals(
     return PairIntervals(_tars(top))
 
 
-def _tars(found: BootstrapIntervals | TarIntervals) -> dict[str, tuple[Interval, ...]]:
+def _tars(found: BootstrapIntervals | TarIntervals) -> dict[str, tuple[Interval | None, ...]]:
     return {
         "reference": tuple(map(interval_of, found.tar_reference)),
         "strict": tuple(map(interval_of, found.tar_strict)),

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench import Curve, Interval, Metric, Series
+from facebench import Curve, Metric, Series
+from facebench.measures import interval_of
+from facebench.metrics import cluster_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
+    from facebench import Interval
+
 _CURVE_RANKS = 100
-_BLOCK_BYTES = 16 << 20  # of the weights of bootstrap replicates
-_LEVEL = 0.95
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,39 +73,11 @@ def _details(searches: Searches, ranks: Sequence[int]) -> list[dict[str, int | f
 def _intervals(
     ids: npt.NDArray[np.int64], values: npt.NDArray[np.float64], *, samples: int, seed: int
 ) -> list[Interval | None]:
-    """Percentile intervals of the mean of each column, people drawn with replacement.
-
-    Probes of one person succeed and fail together, so people are drawn and all their probes come with them. The
-    gallery stays as it is.
-
-    Args:
-        ids: Who each probe shows, (P,).
-        values: (P, M).
-        samples: Replicates.
-        seed: Of the draw.
-    """
-    people, number = np.unique(ids, return_inverse=True)
-    if not samples or len(people) < 2:
+    """Intervals of the mean of each column of ``values``, (P, M), people drawn; the gallery stays as it is."""
+    if not samples or len(np.unique(ids)) < 2:
         return [None] * values.shape[1]
-    # A replicate needs only what each person adds to the sums and to the number of probes.
-    sums = np.zeros((len(people), values.shape[1] + 1))
-    np.add.at(sums, number, np.column_stack([values, np.ones(len(values))]))
-    generator = np.random.default_rng(seed)
-    block = max(1, _BLOCK_BYTES // (16 * len(people)))
-    drawn = []
-    for start in range(0, samples, block):
-        count = min(block, samples - start)
-        picks = generator.integers(0, len(people), size=(count, len(people))) + len(people) * np.arange(count)[:, None]
-        weights = np.bincount(picks.ravel(), minlength=count * len(people)).reshape(count, len(people))
-        drawn.append(weights @ sums)
-    totals = np.concatenate(drawn)
-    ends = np.quantile(totals[:, :-1] / totals[:, -1:], [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
-    return [
-        Interval(
-            low=float(low), high=float(high), level=_LEVEL, method="bootstrap over probe identities", samples=samples
-        )
-        for low, high in ends.T
-    ]
+    found = cluster_bootstrap(values, ids, generator=np.random.default_rng(seed), samples=samples)
+    return [interval_of(estimate) for estimate in found]
 
 
 def cmc(searches: Searches) -> Curve:

@@ -186,7 +186,7 @@ class _Spread:
 
     auc: Interval | None = None
     eer: Interval | None = None
-    tars: Mapping[str, tuple[Interval, ...]] | None = None
+    tars: Mapping[str, tuple[Interval | None, ...]] | None = None
 
     @classmethod
     def of(cls, comparison: Comparison, *, far: Sequence[float], samples: int, seed: int) -> _Spread:
@@ -211,10 +211,10 @@ class _Spread:
         return self.tars[rule][index] if self.tars else None
 
 
-def rate_interval(folds: Sequence[float]) -> Interval:
-    """The t interval of a mean of rates over folds, cut off where rates end."""
+def rate_interval(folds: Sequence[float]) -> Interval | None:
+    """The t interval of a mean of rates over folds, cut off where rates end; None where all folds agree."""
     found = interval_of(fold_interval(folds))
-    return found.model_copy(update={"low": max(found.low, 0.0), "high": min(found.high, 1.0)})
+    return found and found.model_copy(update={"low": max(found.low, 0.0), "high": min(found.high, 1.0)})
 
 
 def metric(comparison: Comparison, name: str, value: float | None, **more: object) -> Metric:

@@ -15,7 +15,7 @@ from facebench.measures import (
     spelt,
     tar_metric,
 )
-from facebench.metrics import operating_points, roc_curve, wilson
+from facebench.metrics import IntervalEstimate, operating_points, roc_curve, wilson
 
 GENUINE, IMPOSTOR = [0.9, 0.8, 0.6, 0.5], [0.7, 0.55, 0.4, 0.3]
 
@@ -89,3 +89,8 @@ def test_histograms_share_their_bins_and_sum_to_one():
 def test_an_empty_group_is_drawn_empty():
     curve = histogram_figure({"impostor": np.array([0.1, 0.2]), "genuine": np.array([])})
     assert sum(curve.series[1].y) == 0
+
+
+def test_where_nothing_varied_there_is_no_interval():
+    assert interval_of(IntervalEstimate(1.0, 1.0, 0.95, "subject bootstrap", 1000)) is None
+    assert interval_of(None) is None

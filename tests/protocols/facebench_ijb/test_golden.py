@@ -82,7 +82,7 @@ def test_identification_equals_ijb_evals(identified):
         assert one.detail["G1"] == pytest.approx(wanted["g1"][f"rank_{k}"], abs=1e-9)
         assert one.detail["G2"] == pytest.approx(wanted["g2"][f"rank_{k}"], abs=1e-9)
         assert one.interval.low < one.value < one.interval.high
-        assert one.interval.method.startswith("Wilson")
+        assert "people" in one.interval.method
     for place, name in enumerate(("1e-3", "1e-2", "5e-2", "1e-1", "1e0")):
         one = metric(found, f"tpir@fpir={name}")
         if name == "1e-3":

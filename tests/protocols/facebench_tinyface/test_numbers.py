@@ -48,7 +48,7 @@ def test_the_bootstrap_draws_people_with_all_their_probes():
     assert metric.interval is not None
     assert metric.interval.low == pytest.approx(low, abs=0.012)
     assert metric.interval.high == pytest.approx(high, abs=0.012)
-    assert metric.interval.method == "bootstrap over probe identities"
+    assert metric.interval.method == "bootstrap over people, percentile"
 
 
 def test_dependent_probes_have_wider_intervals_than_independent_ones():
@@ -66,7 +66,7 @@ def test_dependent_probes_have_wider_intervals_than_independent_ones():
 def test_the_size_of_blocks_changes_nothing(monkeypatch):
     found = searches(np.random.default_rng(2))
     whole = measure(found, ranks=(1, 5), samples=300, seed=9)
-    monkeypatch.setattr("facebench_tinyface.numbers._BLOCK_BYTES", 16 * 40 * 7)
+    monkeypatch.setattr("facebench.metrics.clusters._BLOCK_BYTES", 24 * 40 * 7)
     assert measure(found, ranks=(1, 5), samples=300, seed=9) == whole
 
 
