@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facebench.errors import DataError, FacebenchError
+from facebench.measures import spelt
 from facebench.metrics import equal_error_rate, fold_accuracy
 from facebench.metrics.comparison import holm, mcnemar, paired_bootstrap
+from facebench.metrics.resampling import require_replicates
 from facebench.results import Interval
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from facebench.scorefiles import Kept, PairScores
 
     Flags = npt.NDArray[np.bool_]
+    Ints = npt.NDArray[np.int64]
     Doubles = npt.NDArray[np.float64]
 
 _LEVEL = 0.95
@@ -129,27 +132,34 @@ def compare(
         samples: Bootstrap replicates, at least 1.
         seed: Of the bootstrap, the same for every two.
 
+    Who is compared, where any of the methods says so, is known for all. Accuracy is that of the folds that all of them
+    kept (of each group by itself, where they kept groups), or else of thresholds where a method's errors are equal.
+
     Raises:
         FacebenchError: When there are fewer than two methods, or they were not measured on the same comparisons.
         DataError: When a file holds no scores that can be compared.
-        MetricError: When a figure cannot be computed.
+        MetricError: When a figure cannot be computed, as without replicates.
     """
+    require_replicates(samples)
     _check_given(methods)
     warnings = _check_data(methods)
     labels = _labels(methods)
     if all("score" in one.columns for one in methods):
         pairs = [one.pairs() for one in methods]
-        _check_pairs(labels, pairs)
+        _check_pairs(labels, pairs, methods)
         warnings += _pair_warnings(pairs)
         impostors = len(pairs[0].impostor)
-        resolved = [rate for rate in far if rate * impostors >= 1]
+        resolved = [rate for rate in far if 1 / impostors <= rate]
         warnings += [
             f"FAR {rate:g} is below what {impostors:,} impostor pairs resolve" for rate in far if rate not in resolved
         ]
-        decided = [_decisions(one, scores) for one, scores in zip(methods, pairs, strict=True)]
+        subjects = next((one.subjects for one in pairs if one.subjects is not None), None)
+        rule, right = _decisions(pairs, _folds(methods, pairs))
 
         def duel(one: int, other: int) -> tuple[tuple[Gap, ...], Decisions]:
-            return _duel_of_pairs((pairs[one], pairs[other]), (decided[one], decided[other]), resolved, samples, seed)
+            decisions = right[one], right[other]
+            two = replace(pairs[one], subjects=subjects), pairs[other]
+            return _duel_of_pairs(two, rule, decisions, resolved, samples=samples, seed=seed)
 
     elif all("place" in one.columns for one in methods):
         _check_searches(labels, methods)
@@ -206,19 +216,20 @@ def _check_data(methods: Sequence[Kept]) -> list[str]:
     return []
 
 
-def _differ(labels: Sequence[str], one: int, what: str, row: int | None = None) -> FacebenchError:
+def _differ(labels: Sequence[str], two: tuple[int, int], what: str, row: int | None = None) -> FacebenchError:
     where = "" if row is None else f", first in comparison {row + 1}"
     return FacebenchError(
-        f"{labels[0]} and {labels[one]} were not measured on the same comparisons: {what}{where}; evaluate both "
+        f"{labels[two[0]]} and {labels[two[1]]} were not measured on the same comparisons: {what}{where}; evaluate both "
         "methods by the same list in the same order"
     )
 
 
-def _check_pairs(labels: Sequence[str], pairs: Sequence[PairScores]) -> None:
-    first = pairs[0]
-    for at, other in enumerate(pairs[1:], 1):
+def _check_pairs(labels: Sequence[str], pairs: Sequence[PairScores], methods: Sequence[Kept]) -> None:
+    """Every two, since what one method does not say the others may say differently."""
+    for two in combinations(range(len(pairs)), 2):
+        first, other = (pairs[at] for at in two)
         if len(first) != len(other):
-            raise _differ(labels, at, f"{len(first):,} and {len(other):,} of them")
+            raise _differ(labels, two, f"{len(first):,} and {len(other):,} of them")
         checks: list[tuple[str, npt.NDArray[np.generic], npt.NDArray[np.generic]]]
         checks = [("labels differ", first.same, other.same)]
         for what, mine, theirs in (
@@ -227,10 +238,15 @@ def _check_pairs(labels: Sequence[str], pairs: Sequence[PairScores]) -> None:
         ):
             if mine is not None and theirs is not None:
                 checks += [(what, a, b) for a, b in zip(mine, theirs, strict=True)]
+        columns = [methods[at].columns for at in two]
+        for name in ("fold", "group"):
+            if all(name in one for one in columns):
+                a, b = (one[name].astype(np.str_) for one in columns)
+                checks.append((f"{name}s differ", a, b))
         for what, a, b in checks:
             wrong = np.flatnonzero(a != b)
             if len(wrong):
-                raise _differ(labels, at, what, int(wrong[0]))
+                raise _differ(labels, two, what, int(wrong[0]))
 
 
 def _check_searches(labels: Sequence[str], methods: Sequence[Kept]) -> None:
@@ -242,14 +258,14 @@ def _check_searches(labels: Sequence[str], methods: Sequence[Kept]) -> None:
     for at, other in enumerate(methods[1:], 1):
         if len(first.columns["probe"]) != len(other.columns["probe"]):
             counts = [len(one.columns["probe"]) for one in (first, other)]
-            raise _differ(labels, at, f"{counts[0]:,} and {counts[1]:,} probes")
+            raise _differ(labels, (0, at), f"{counts[0]:,} and {counts[1]:,} probes")
         for name in ("probe", "subject"):
             wrong = np.flatnonzero(first.columns[name].astype(np.str_) != other.columns[name].astype(np.str_))
             if len(wrong):
-                raise _differ(labels, at, f"{name}s differ", int(wrong[0]))
+                raise _differ(labels, (0, at), f"{name}s differ", int(wrong[0]))
         galleries = [one.result.data.counts.get("distractors") for one in (first, other) if one.result is not None]
         if len(set(galleries)) > 1:
-            raise _differ(labels, at, f"galleries hold {' and '.join(map(str, galleries))} distractors")
+            raise _differ(labels, (0, at), f"galleries hold {' and '.join(map(str, galleries))} distractors")
 
 
 def _pair_warnings(pairs: Sequence[PairScores]) -> list[str]:
@@ -261,42 +277,65 @@ def _pair_warnings(pairs: Sequence[PairScores]) -> list[str]:
     return said
 
 
-def _decisions(method: Kept, pairs: PairScores) -> tuple[str, Flags]:
-    """Which comparisons a method decides rightly: by the folds of its accuracy, or else where its errors are equal."""
-    folds = len(method.result.folds.get("accuracy", ())) if method.result is not None else 0
-    if folds < 2:
-        threshold = equal_error_rate(pairs.genuine, pairs.impostor, rule="interpolation").threshold
-        return "each method's threshold of equal error rates", (pairs.score >= threshold) == pairs.same
-    distances = 2.0 - 2.0 * pairs.score
-    thresholds = fold_accuracy(distances, pairs.same, folds=folds, rule="reference").thresholds
-    parts = np.array_split(distances, folds)  # the first N mod K folds get one pair more, as in the accuracy
-    accepted = np.concatenate([part < threshold for part, threshold in zip(parts, thresholds, strict=True)])
-    return f"the thresholds of {folds} folds, as in the accuracy", accepted == pairs.same
+def _folds(methods: Sequence[Kept], pairs: Sequence[PairScores]) -> list[Ints]:
+    """The fold of each pair in each group, -1 outside it; none unless all methods have folds, and cosines to fold."""
+    columns = [one.columns for one in methods]
+    if not all("fold" in one for one in columns) or any(np.abs(one.score).max() > 1 for one in pairs):
+        return []
+    fold = np.unique(columns[0]["fold"], return_inverse=True)[1]
+    groups = columns[0]["group"] if all("group" in one for one in columns) else np.zeros(len(fold))
+    found = [np.where(groups == group, fold, -1) for group in np.unique(groups)]
+    return found if all(len(np.unique(one[one >= 0])) > 1 for one in found) else []
+
+
+def _decisions(pairs: Sequence[PairScores], folds: Sequence[Ints]) -> tuple[str, list[Flags]]:
+    """Which comparisons each method decides rightly, all by one rule: folds, or else where its errors are equal."""
+    if folds:
+        counts = " or ".join(str(count) for count in sorted({len(np.unique(one[one >= 0])) for one in folds}))
+        groups = f" of each of {len(folds)} groups" if len(folds) > 1 else ""
+        return f"the thresholds of {counts} folds{groups}, as in the accuracy", [_folded(one, folds) for one in pairs]
+    right = []
+    for one in pairs:
+        threshold = equal_error_rate(one.genuine, one.impostor, rule="interpolation").threshold
+        right.append((one.score >= threshold) == one.same)
+    return "each method's threshold of equal error rates", right
+
+
+def _folded(pairs: PairScores, folds: Sequence[Ints]) -> Flags:
+    """Right decisions at the thresholds that the accuracy of a protocol has."""
+    distances, right = 2.0 - 2.0 * pairs.score, np.zeros(len(pairs), dtype=np.bool_)
+    for fold in folds:
+        rows = np.flatnonzero(fold >= 0)
+        found = fold_accuracy(distances[rows], pairs.same[rows], folds=fold[rows], rule="reference")
+        thresholds = np.array(found.thresholds)[np.unique(fold[rows], return_inverse=True)[1]]
+        right[rows] = (distances[rows] < thresholds) == pairs.same[rows]
+    return right
 
 
 def _duel_of_pairs(
     pairs: tuple[PairScores, PairScores],
-    decided: tuple[tuple[str, Flags], tuple[str, Flags]],
+    rule: str,
+    right: tuple[Flags, Flags],
     far: Sequence[float],
+    *,
     samples: int,
     seed: int,
 ) -> tuple[tuple[Gap, ...], Decisions]:
-    (what, right), (other_what, other_right) = decided
-    rule = what if what == other_what else f"{what}; {other_what}"
+    """Two methods; ``subjects`` are those of the first."""
     found = paired_bootstrap(
         pairs[0].score,
         pairs[1].score,
         same=pairs[0].same,
-        subjects=pairs[0].subjects or pairs[1].subjects,
+        subjects=pairs[0].subjects,
         generator=np.random.default_rng(seed),
         targets=far,
-        correct=(right, other_right),
+        correct=right,
         samples=samples,
     )
     gaps = [] if found.accuracy is None else [_gap("accuracy", rule, found.accuracy)]
-    gaps += [_gap(f"tar@far={_spelt(rate)}", "strict", gap) for rate, gap in zip(far, found.tar_strict, strict=True)]
+    gaps += [_gap(f"tar@far={spelt(rate)}", "strict", gap) for rate, gap in zip(far, found.tar_strict, strict=True)]
     gaps += [_gap("auc", "trapezoid", found.auc), _gap("eer", "interpolation", found.eer, higher_is_better=False)]
-    test = mcnemar(right, other_right)
+    test = mcnemar(*right)
     return tuple(gaps), Decisions(rule, test.only_first, test.only_second, test.p_value)
 
 
@@ -374,9 +413,3 @@ def _corrected(pairings: Sequence[Pairing]) -> tuple[Pairing, ...]:
         )
         for row, one in enumerate(pairings)
     )
-
-
-def _spelt(rate: float) -> str:
-    """``1e-3``: a rate the way metric names spell it."""
-    mantissa, exponent = f"{rate:e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"

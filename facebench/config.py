@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 T = TypeVar("T")
+# Variables that are read elsewhere.
+_OTHER_VARIABLES = {"DATA", "PLUGINS", "TEST_DATA", "BENCH_SCALE"}
 
 
 class Chosen(BaseModel):
@@ -130,6 +133,7 @@ def load(file: Path | None = None, *, changes: Iterable[str] = (), flags: Mappin
     for key, value in (flags or {}).items():
         if value is not None:
             _deep(said, {key: value})
+    _refuse_misspelt_variables()
     try:
         environment = EnvSettingsSource(Settings)()
         return Settings(**_public(merged(filed, _data_root(), environment, said)))
@@ -184,6 +188,16 @@ def _public(values: dict[str, Any]) -> dict[str, Any]:
         if key.startswith("_"):
             raise UnknownName("option", key, _fields(Settings, []))
     return values
+
+
+def _refuse_misspelt_variables() -> None:
+    """A variable that nearly names a setting would set nothing; others may belong to plugins."""
+    known = {name.upper() for name in Settings.model_fields} | _OTHER_VARIABLES
+    for variable in os.environ:
+        name = variable.partition("__")[0].upper().removeprefix("FACEBENCH_")
+        ours = variable.upper().startswith("FACEBENCH_")
+        if ours and name not in known and get_close_matches(name, known, n=1, cutoff=0.7):
+            raise UnknownName("environment variable", variable, {f"FACEBENCH_{one}" for one in known})
 
 
 def _data_root() -> dict[str, str]:

@@ -16,6 +16,7 @@ import numpy as np
 from facebench.config import build_options, to_toml
 from facebench.contracts import Evaluation, fingerprint_of
 from facebench.embeddings import Embeddings
+from facebench.errors import DataError
 from facebench.measures import auc_metric, dprime_metric, eer_metric, interval_of, roc_figure, tar_metric
 from facebench.metrics import bootstrap_intervals, operating_points, roc_curve
 from facebench.plan import Choice
@@ -91,7 +92,14 @@ def evaluate_embeddings(
     name = "embeddings" if isinstance(embeddings, Embeddings) else embeddings.name
     built = offer.spec.build(choice.options)
     faces = built.faces(data_root, images=False)
-    evaluation = built.evaluate(given, faces, seed=seed)
+    try:
+        evaluation = built.evaluate(given, faces, seed=seed)
+    except DataError as error:
+        if data_root is not None:
+            raise
+        raise DataError(
+            f"{error}; without a data root {protocol!r} asks for the demo faces: give --data-root"
+        ) from None
     result = make_result(
         evaluation,
         choice,

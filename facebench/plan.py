@@ -260,4 +260,6 @@ def _refuse_sections(settings: Settings, sections: tuple[str, ...], reason: str)
 
 
 def _is_path(name: str) -> bool:
+    if name and Path(name).exists():
+        return True
     return any(mark in name for mark in ("/", "\\", ".")) or name in ("", "~")

@@ -222,7 +222,7 @@ class Result(Record):
         for metric in self.metrics:
             if metric.name == name and rule in (None, metric.rule) and mirror in (None, metric.mirror):
                 return metric
-        raise KeyError(name)
+        raise KeyError(f"no metric {name!r}; there are {', '.join(dict.fromkeys(m.name for m in self.metrics))}")
 
     def to_json(self) -> str:
         """The document as it is stored."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from facebench.errors import MetricError
 from facebench.metrics import operating_points, wilson
+from facebench.metrics.tar import most_allowed
 from facebench.results import Interval
 
 if TYPE_CHECKING:
@@ -73,13 +74,14 @@ def choose(pairs: PairScores, *, targets: Sequence[float], samples: int = 1000, 
 
     Intervals are of the rates at that very threshold. Where subjects are known, people are drawn with replacement (the
     vertex bootstrap of ``facebench.metrics.bootstrap_intervals``): a person drawn w times gives weight w to their
-    genuine comparisons and an impostor comparison the product of its two people's weights. Where they are not known, or
-    where no comparison or every one is an error so that replicates cannot differ, Wilson's interval stands in.
+    genuine comparisons and an impostor comparison the product of its two people's weights. Where replicates cannot
+    differ, as without any error, Wilson's interval stands in, with the people as its trials: comparisons of one person
+    fail together. Where subjects are not known, comparisons are its trials, and a warning says so.
 
     Args:
         pairs: The comparisons.
         targets: False match rates, each in (0, 1).
-        samples: Bootstrap replicates; 0 takes Wilson's interval.
+        samples: Bootstrap replicates; 0 takes Wilson's interval throughout.
         seed: Of the bootstrap.
 
     Raises:
@@ -91,7 +93,8 @@ def choose(pairs: PairScores, *, targets: Sequence[float], samples: int = 1000, 
             raise MetricError(f"a false match rate lies between 0 and 1; found {target:g}")
     genuine, impostor = pairs.genuine, pairs.impostor
     points = operating_points(genuine, impostor, targets=targets, rule="strict")
-    people = _People.of(pairs) if samples and pairs.subjects is not None else None
+    people = None if pairs.subjects is None else _People.of(pairs)
+    involved = (None, None) if people is None else people.involved
     chosen = []
     for point in points:
         if not point.resolved:
@@ -101,33 +104,41 @@ def choose(pairs: PairScores, *, targets: Sequence[float], samples: int = 1000, 
                 f"{needed:,}, and {_ENOUGH * needed:,} to know it well; ask for 1/{point.impostors} or more"
             )
         accepted, refused = pairs.score >= point.threshold, pairs.score < point.threshold
-        draw = None if people is None else people.replicates(accepted, samples=samples, seed=seed)
-        fmr = _rate(accepted[~pairs.same], None if draw is None else draw[0])
-        fnmr = _rate(refused[pairs.same], None if draw is None else draw[1])
+        draw = people.replicates(accepted, samples=samples, seed=seed) if people is not None and samples else None
+        fmr = _rate(accepted[~pairs.same], None if draw is None else draw[0], involved[0])
+        fnmr = _rate(refused[pairs.same], None if draw is None else draw[1], involved[1])
         chosen.append(Threshold(point.target, point.threshold, fmr, fnmr, _warnings(pairs, point.target, fmr)))
     return tuple(chosen)
 
 
-def _rate(wrong: npt.NDArray[np.bool_], replicates: Doubles | None) -> Rate:
+def _rate(wrong: npt.NDArray[np.bool_], replicates: Doubles | None, people: int | None) -> Rate:
+    """A rate with its interval; ``people`` is how many stand behind the comparisons, None if unknown."""
     errors, trials = int(np.count_nonzero(wrong)), len(wrong)
-    if replicates is None or errors in (0, trials) or 2 * np.isfinite(replicates).sum() < len(replicates):
-        found = wilson(errors, trials, level=_LEVEL)
-        method = f"{found.method}, comparisons taken as independent"
-        return Rate(
-            errors / trials, errors, trials, Interval(low=found.low, high=found.high, method=method, samples=trials)
-        )
-    usable = replicates[np.isfinite(replicates)]
-    low, high = np.quantile(usable, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    method = "subject bootstrap, percentile"
-    interval = Interval(low=float(low), high=float(high), level=_LEVEL, method=method, samples=len(usable))
+    usable = np.empty(0) if replicates is None else replicates[np.isfinite(replicates)]
+    if replicates is not None and 2 * len(usable) >= len(replicates):
+        low, high = np.quantile(usable, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+        # Without width the replicates say nothing; but for rounding, they are all equal.
+        if errors not in (0, trials) and high - low > 1e-12:
+            method = "subject bootstrap, percentile"
+            interval = Interval(low=float(low), high=float(high), level=_LEVEL, method=method, samples=len(usable))
+            return Rate(errors / trials, errors, trials, interval)
+    independent = trials if people is None else min(people, trials)
+    found = wilson(round(errors / trials * independent), independent, level=_LEVEL)
+    taken = "comparisons taken as independent"
+    if people is not None:
+        taken = f"each of {people:,} people taken as one trial" if people <= trials else f"{trials:,} comparisons"
+    interval = Interval(
+        low=found.low, high=found.high, level=_LEVEL, method=f"{found.method}, {taken}", samples=independent
+    )
     return Rate(errors / trials, errors, trials, interval)
 
 
 def _warnings(pairs: PairScores, target: float, fmr: Rate) -> tuple[str, ...]:
     said = []
-    if target * fmr.trials < _ENOUGH:
+    allowed = most_allowed(target, fmr.trials)
+    if allowed < _ENOUGH:
         said.append(
-            f"{fmr.trials:,} impostor comparisons allow {int(target * fmr.trials)} errors at FMR {target:g}; below "
+            f"{fmr.trials:,} impostor comparisons allow {allowed} errors at FMR {target:g}; below "
             f"{_ENOUGH} the rate is known roughly, see its interval"
         )
     if pairs.subjects is None:
@@ -167,6 +178,11 @@ class _People:
                 f"{names[second[wrong[0]]]}"
             )
         return cls(first[pairs.same], first[~pairs.same], second[~pairs.same], pairs.same, len(names))
+
+    @property
+    def involved(self) -> tuple[int, int]:
+        """People in impostor comparisons, and in genuine ones."""
+        return len(np.unique(np.concatenate([self.first, self.second]))), len(np.unique(self.genuine))
 
     def replicates(self, accepted: npt.NDArray[np.bool_], *, samples: int, seed: int) -> tuple[Doubles, Doubles]:
         """FMR and FNMR of each replicate, NaN where one lost all comparisons of a kind."""

@@ -84,7 +84,8 @@ def _lines(found: Comparison) -> Iterator[str]:
             f"p = {decisions.p_value:.3g}{tail} ({decisions.what})"
         )
     yield ""
-    yield f"  intervals: {found.pairings[0].gaps[0].interval.method}; McNemar takes comparisons as independent"
+    ways = dict.fromkeys(gap.interval.method for one in found.pairings for gap in one.gaps)
+    yield f"  intervals: {', '.join(ways)}; McNemar takes comparisons as independent"
     for warning in found.warnings:
         yield f"  warning: {warning}"
 

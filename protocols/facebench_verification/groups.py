@@ -10,10 +10,12 @@ import numpy as np
 from facebench import Evaluation
 from facebench_verification.curves import histogram, roc
 from facebench_verification.numbers import measure, measure_norm, metric, rate_interval
-from facebench_verification.protocol import Verification, fold_words
+from facebench_verification.protocol import Verification, fold_numbers, fold_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
 
     from facebench import Metric
     from facebench_verification.numbers import Comparison, FoldRule, Measured
@@ -35,6 +37,16 @@ _KINDS = ("accuracy", "threshold", "tar@far", "auc")
 
 class GroupVerification(Verification):
     """A verification set of several groups, each with folds and thresholds of its own (RFW)."""
+
+    def fold(self, comparison: Comparison, pairs: Pairs) -> npt.NDArray[np.int64] | None:
+        """Folds of each group by itself, from 0 in every one."""
+        if pairs.group is None:
+            return super().fold(comparison, pairs)
+        found = np.empty(len(pairs), dtype=np.int64)
+        for name in np.unique(pairs.group):
+            chosen = pairs.group == name
+            found[chosen] = fold_numbers(comparison.only(chosen))
+        return found
 
     def judge(self, comparison: Comparison, single: Comparison | None, pairs: Pairs, *, seed: int) -> Evaluation:
         """The mean over groups first, then their spread, then every group by itself."""

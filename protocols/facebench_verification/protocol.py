@@ -116,7 +116,7 @@ class Verification:
             counts=_counts(faces.pairs) | dict(found.counts),
             rules=_RULES | {"mirror": _mirror_words(mirror)} | dict(found.rules),
             warnings=(*_warnings(faces.pairs), *found.warnings),
-            scores=_scores(comparison, faces.pairs),
+            scores=self.kept(comparison, faces.pairs),
         )
 
     def compare(self, embeddings: Embeddings, faces: PairFaces | VideoFaces, *, mirror: Mirror) -> Comparison:
@@ -125,6 +125,16 @@ class Verification:
         plain = embeddings.vectors[rows].astype(np.float64)
         mirrored = None if embeddings.mirrored is None else embeddings.mirrored[rows].astype(np.float64)
         return Comparison.of(plain, mirrored, faces, folds=faces.pairs.folds or self._folds, mirror=mirror)
+
+    def kept(self, comparison: Comparison, pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
+        """Arrays of what was evaluated, a value a pair, for comparing methods and choosing thresholds."""
+        found = _scores(comparison, pairs)
+        fold = self.fold(comparison, pairs)
+        return found if fold is None else found | {"fold": fold}
+
+    def fold(self, comparison: Comparison, _pairs: Pairs) -> npt.NDArray[np.int64] | None:
+        """Fold of each pair as its accuracy has it, (N,), in each group by itself; None where there are none."""
+        return fold_numbers(comparison)
 
     def judge(self, comparison: Comparison, single: Comparison | None, pairs: Pairs, *, seed: int) -> Evaluation:
         """Metrics and figures of the comparison, and what differs from other sets in counts, rules and warnings.
@@ -151,6 +161,14 @@ def fold_words(comparison: Comparison) -> str:
     """How the folds were made."""
     runs = "runs of consecutive pairs" if comparison.fold is None else "folds as the list gives them"
     return f"{comparison.folds} {runs}"
+
+
+def fold_numbers(comparison: Comparison) -> npt.NDArray[np.int64]:
+    """Fold of each pair, (N,), also where folds are runs of consecutive pairs."""
+    if comparison.fold is not None:
+        return comparison.fold.astype(np.int64)
+    runs = np.array_split(np.arange(len(comparison.same)), comparison.folds)
+    return np.repeat(np.arange(comparison.folds, dtype=np.int64), [len(run) for run in runs])
 
 
 def _counts(pairs: Pairs) -> dict[str, int]:

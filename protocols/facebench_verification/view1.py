@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facebench import DataError, Evaluation
-from facebench.measures import interval_of
+from facebench import DataError, Evaluation, Interval
 from facebench.metrics import fold_accuracy, wilson
 from facebench_verification.curves import histogram, roc
 from facebench_verification.faces import PairFaces
@@ -17,6 +16,8 @@ from facebench_verification.protocol import Verification
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from facebench import Embeddings, FaceDataset, Metric
     from facebench_verification.numbers import Comparison, FoldRule
@@ -76,6 +77,15 @@ class View1(Verification):
             faces = PairFaces(faces.name, test, None, listed_in="pairsDevTest.txt")
         return super().evaluate(embeddings, faces, seed=seed)
 
+    def kept(self, comparison: Comparison, pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
+        """Only the pairs of DevTest: what a threshold was fitted to says nothing about how well it does."""
+        test = np.asarray(pairs.group) == TEST
+        return super().kept(comparison.only(test), pairs.rows(test))
+
+    def fold(self, _comparison: Comparison, _pairs: Pairs) -> None:
+        """DevTest has no folds."""
+        return
+
     def judge(self, comparison: Comparison, single: Comparison | None, pairs: Pairs, *, seed: int) -> Evaluation:
         """Accuracy at a threshold of DevTrain if there is one, and at the best of DevTest."""
         if pairs.group is None:
@@ -92,7 +102,8 @@ class View1(Verification):
             if compared is not None and train.any():
                 metrics.extend(_accuracy(compared.only(train), compared.only(test), rule, "accuracy"))
             if compared is not None:
-                metrics.extend(_accuracy(compared.only(test), compared.only(test), rule, _OPTIMISTIC))
+                own = compared.only(test)
+                metrics.extend(_accuracy(own, own, rule, _OPTIMISTIC))
         metrics.extend(measure_scores(tested, far=self.options.far, samples=self.options.samples, seed=seed))
         metrics.append(measure_norm(comparison))
         threshold = next(one.value for one in metrics if one.name.startswith("threshold"))
@@ -119,6 +130,8 @@ def _accuracy(chosen_on: Comparison, tested_on: Comparison, rule: FoldRule, name
         rule=rule,
     )
     value, distance, count = found.folds[1], found.thresholds[1], len(tested_on.same)
+    # At the threshold that suits these very pairs best there is no sampling left that an interval could describe.
+    interval = None if chosen_on is tested_on else _interval(round(value * count), count)
     cosine = 1.0 - distance / 2.0
     threshold = name.replace("accuracy", "threshold")
     return [
@@ -127,7 +140,7 @@ def _accuracy(chosen_on: Comparison, tested_on: Comparison, rule: FoldRule, name
             name,
             value,
             rule=rule,
-            interval=interval_of(wilson(round(value * count), count)),
+            interval=interval,
             detail={"pairs": count},
         ),
         metric(
@@ -140,6 +153,12 @@ def _accuracy(chosen_on: Comparison, tested_on: Comparison, rule: FoldRule, name
             detail={"squared distance": distance},
         ),
     ]
+
+
+def _interval(right: int, count: int) -> Interval:
+    found = wilson(right, count)
+    method = f"{found.method}, pairs taken as independent"
+    return Interval(low=found.low, high=found.high, level=found.level, method=method, samples=found.samples)
 
 
 def _all_in(keys: object, have: object) -> bool:

@@ -39,8 +39,8 @@ def kept(name, noise, *, seed, data=None, **changes):
     if data is not None:
         result = toy_result("lfw")
         subject = result.subject.model_copy(update={"model": name, **changes})
-        folds = {"accuracy": tuple([0.9] * 10)}
-        result = result.model_copy(update={"subject": subject, "data": data, "folds": folds})
+        result = result.model_copy(update={"subject": subject, "data": data})
+        columns["fold"] = np.repeat(np.arange(10), 200)
     return Kept(Path(f"{name}.npz"), columns, result)
 
 
@@ -73,6 +73,56 @@ def test_differences_are_those_of_the_metrics():
     decisions = found.pairings[0].decisions
     assert (decisions.only_first - decisions.only_second) / 2000 == pytest.approx(accuracies[0] - accuracies[1])
     assert not found.warnings
+
+
+def test_folds_are_those_that_were_kept():
+    data = toy_result().data
+    one, other = kept("one", 0.1, seed=1, data=data), kept("other", 0.2, seed=2, data=data)
+    fold = np.random.default_rng(3).integers(0, 5, 2000)
+    found = compare([with_columns(method, fold=fold) for method in (one, other)], far=(), samples=20)
+    accuracies = [fold_accuracy(2 - 2 * s.score, s.same, folds=fold).mean for s in (one.pairs(), other.pairs())]
+    weights = np.bincount(fold)
+    expected = [
+        np.average(fold_accuracy(2 - 2 * s.score, s.same, folds=fold).folds, weights=weights)
+        for s in (one.pairs(), other.pairs())
+    ]
+    assert gap_of(found, "accuracy").value == pytest.approx(expected[0] - expected[1])
+    assert expected == pytest.approx(accuracies, abs=2e-3)
+    assert gap_of(found, "accuracy").rule == "the thresholds of 5 folds, as in the accuracy"
+
+
+def test_folds_of_groups_are_folds_within_them():
+    data = toy_result().data
+    one, other = kept("one", 0.1, seed=1, data=data), kept("other", 0.2, seed=2, data=data)
+    group, fold = np.repeat(["a", "b"], 1000), np.tile(np.repeat(np.arange(10), 100), 2)
+    shift = np.where(group == "a", 0.0, 0.3)
+    methods = [
+        with_columns(method, score=np.clip(method.columns["score"] - shift, -1, 1), group=group, fold=fold)
+        for method in (one, other)
+    ]
+    found = compare(methods, far=(), samples=20)
+    means = []
+    for method in methods:
+        s = method.pairs()
+        halves = [
+            fold_accuracy(2 - 2 * s.score[part], s.same[part], folds=10).mean for part in (group == "a", group == "b")
+        ]
+        means.append(np.mean(halves))
+    assert gap_of(found, "accuracy").value == pytest.approx(means[0] - means[1])
+    assert gap_of(found, "accuracy").rule == "the thresholds of 10 folds of each of 2 groups, as in the accuracy"
+
+
+def test_one_rule_of_accuracy_for_all_methods():
+    one = kept("one", 0.1, seed=1, data=toy_result().data)
+    bare = Kept(Path("bare.csv"), {name: column for name, column in one.columns.items() if name != "fold"}, None)
+    third = kept("third", 0.1, seed=2, data=toy_result().data)
+    found = compare([one, bare, third], far=(), samples=20)
+    assert gap_of(found, "accuracy").value == 0
+    for pairing in range(3):
+        assert gap_of(found, "accuracy", pairing).rule == "each method's threshold of equal error rates"
+    # Scores that are no cosines have no squared distance for the thresholds of folds.
+    scaled = [with_columns(method, score=5 * method.columns["score"]) for method in (one, third)]
+    assert "equal error rates" in gap_of(compare(scaled, far=(), samples=20), "accuracy").rule
 
 
 def test_equal_methods_are_undecided_and_order_only_changes_signs():
@@ -120,6 +170,51 @@ def test_rates_that_impostors_do_not_resolve_are_left_out():
     found = compare([kept("one", 0.1, seed=1), kept("other", 0.1, seed=2)], far=(1e-2, 1e-5), samples=50)
     assert {gap.name for gap in found.pairings[0].gaps} == {"accuracy", "tar@far=1e-2", "auc", "eer"}
     assert any("FAR 1e-05 is below what 1,000 impostor pairs resolve" in said for said in found.warnings)
+
+
+def test_the_smallest_rate_that_impostors_resolve_is_compared():
+    for count in (49, 93, 103):
+        methods = []
+        for name, method in [("one", kept("one", 0.1, seed=1)), ("other", kept("other", 0.1, seed=2))]:
+            same = method.columns["same"]
+            rows = np.concatenate([np.flatnonzero(same)[:50], np.flatnonzero(~same)[:count]])
+            columns = {key: method.columns[key][rows] for key in ("score", "same")}
+            methods.append(Kept(Path(f"{name}.csv"), columns, None))
+        found = compare(methods, far=(1 / count,), samples=20)
+        assert sum(gap.name.startswith("tar@far") for gap in found.pairings[0].gaps) == 1
+
+
+def test_every_two_methods_are_checked():
+    bare, one, other = kept("bare", 0.1, seed=1), kept("one", 0.1, seed=2), kept("other", 0.1, seed=3)
+    for sides in (("first", "second"), ("first_subject", "second_subject")):
+        without = Kept(bare.path, {name: c for name, c in bare.columns.items() if name not in sides}, None)
+        changed = other.columns[sides[0]].astype("U9")
+        changed[7] = "x"
+        with pytest.raises(FacebenchError, match=r"one\.npz and other\.npz were not .* differ, first in comparison 8"):
+            compare([without, one, with_columns(other, **{sides[0]: changed})], samples=20)
+    fold = np.repeat(np.arange(10), 200)
+    with pytest.raises(FacebenchError, match="folds differ, first in comparison 1"):
+        compare([bare, with_columns(one, fold=fold), with_columns(other, fold=fold[::-1])], samples=20)
+
+
+def test_subjects_that_any_method_knows_serve_all():
+    methods = [kept(name, 0.1, seed=seed) for seed, name in enumerate("abc")]
+    sides = ("first_subject", "second_subject")
+    bare = [Kept(m.path, {name: c for name, c in m.columns.items() if name not in sides}, None) for m in methods]
+    shared = compare([*bare[:2], methods[2]], samples=50)
+    everywhere = compare(methods, samples=50)
+    assert shared.pairings == everywhere.pairings
+    assert not any("who is compared" in said for said in shared.warnings)
+    nowhere = compare(bare, samples=50)
+    assert "pair bootstrap" in gap_of(nowhere, "auc").interval.method
+    assert any("do not say who is compared" in said for said in nowhere.warnings)
+
+
+@pytest.mark.parametrize("samples", [0, -1])
+def test_a_bootstrap_needs_replicates(samples):
+    for methods in ([searched("one", 1, 1), searched("two", 0, 2)], [kept("a", 0.1, seed=1), kept("b", 0.1, seed=2)]):
+        with pytest.raises(FacebenchError, match="at least one replicate"):
+            compare(methods, samples=samples)
 
 
 @pytest.mark.parametrize(

@@ -423,3 +423,12 @@ def test_nothing_is_executed_from_configuration(file, tmp_path):
 def test_every_setting_is_explained():
     text = config.Settings.__doc__
     assert all(f"\n        {name}: " in text for name in Settings.model_fields)
+
+
+def test_a_misspelt_variable_is_an_error_and_a_plugins_own_is_not(monkeypatch):
+    monkeypatch.setenv("FACEBENCH_SEDE", "3")
+    with pytest.raises(UnknownName, match="did you mean 'FACEBENCH_SEED'"):
+        load()
+    monkeypatch.delenv("FACEBENCH_SEDE")
+    monkeypatch.setenv("FACEBENCH_WANDB_PROJECT", "mine")
+    assert load().seed == 0

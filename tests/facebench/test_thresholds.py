@@ -98,6 +98,45 @@ def test_no_error_at_all_still_has_width():
     assert found.fnmr.interval.high > 0.01
 
 
+def test_without_errors_people_are_the_trials():
+    """30 people with 45 genuine pairs each: the pairs of one person fail together, so they tell less than 1,350."""
+    who = np.arange(30).repeat(45)
+    first, second = np.triu_indices(30, k=1)
+    pairs = PairScores(
+        score=np.concatenate([np.ones(len(who)), np.linspace(0, 0.5, len(first))]),
+        same=np.arange(len(who) + len(first)) < len(who),
+        subjects=(np.concatenate([who, first]).astype(str), np.concatenate([who, second]).astype(str)),
+    )
+    for samples in (200, 0):
+        interval = choose(pairs, targets=[0.1], samples=samples)[0].fnmr.interval
+        assert (interval.low, interval.high) == (0.0, wilson(0, 30).high)
+        assert interval.method == "Wilson score, each of 30 people taken as one trial"
+        assert interval.samples == 30
+
+
+def test_no_more_trials_than_comparisons():
+    """Nobody is compared twice: 50 impostor comparisons of 100 people are 50 trials."""
+    names = np.arange(150).astype(str)
+    pairs = PairScores(
+        score=np.concatenate([np.ones(50), np.linspace(0, 0.5, 50)]),
+        same=np.arange(100) < 50,
+        subjects=(names[:100], np.concatenate([names[:50], names[100:]])),
+    )
+    found = choose(pairs, targets=[0.5], samples=0)[0]
+    assert found.fmr.interval.samples == 50
+    assert found.fmr.interval.low < found.fmr.value < found.fmr.interval.high
+
+
+def test_replicates_that_cannot_differ_leave_width():
+    """Half of everybody's genuine comparisons fail, so no draw of people changes the rate."""
+    pairs = drawn()
+    score = np.where(pairs.same, np.arange(len(pairs)) % 3 > 0, 0.5 + 0.001 * np.tanh(pairs.score)).astype(float)
+    found = choose(PairScores(score=score, same=pairs.same, subjects=pairs.subjects), targets=[0.1])[0]
+    assert found.fnmr.value == pytest.approx(1 / 3)
+    assert found.fnmr.interval.low < 0.25
+    assert "each of 40 people" in found.fnmr.interval.method
+
+
 def test_the_same_seed_gives_the_same_and_blocks_change_nothing(monkeypatch):
     pairs = drawn()
     whole = choose(pairs, targets=[0.1, 0.02], samples=200, seed=3)
@@ -120,6 +159,13 @@ def test_few_errors_are_told():
     few, enough = choose(pairs, targets=[0.01, 0.1])
     assert any("780 impostor comparisons allow 7 errors" in said for said in few.warnings)
     assert not enough.warnings
+
+
+def test_as_many_errors_are_told_as_are_accepted():
+    scores = np.concatenate([np.full(10, 2.0), np.linspace(0, 1, 100)])
+    found = choose(PairScores(score=scores, same=np.arange(110) < 10), targets=[0.29])[0]
+    assert found.fmr.errors == 29
+    assert any("100 impostor comparisons allow 29 errors at FMR 0.29" in said for said in found.warnings)
 
 
 @pytest.mark.parametrize("target", [0.0, 1.0, -0.1, 3.0, float("nan")])

@@ -40,6 +40,12 @@ def test_two_methods_in_words(call, methods):
     assert "Holm" not in said.out
 
 
+def test_how_intervals_were_made_is_said_once(call, methods):
+    said = call("compare", *methods, "--samples", "50")
+    assert said.out.count("intervals: paired pair bootstrap, percentile (identities unknown);") == 1
+    assert "warning: the scores do not say who is compared" in said.out
+
+
 def test_json_is_what_python_finds(call, methods):
     said = call("compare", *methods, "--samples", "100", "--far", "0.05", "--json")
     document = json.loads(said.out)

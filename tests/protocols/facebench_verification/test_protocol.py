@@ -223,7 +223,7 @@ def test_mirrors_change_the_numbers_and_the_plain_accuracy_stands_beside(pairs, 
 
 def test_scores_are_kept_with_who_was_compared(pairs, embeddings):
     found = evaluated(pairs, embeddings)
-    assert set(found.scores) == {"score", "same", "first", "second", "first_subject", "second_subject"}
+    assert set(found.scores) == {"score", "same", "first", "second", "first_subject", "second_subject", "fold"}
     assert found.scores["first"].tolist() == pairs.first.tolist()
     assert found.counts == {"pairs": 150, "genuine": 75, "impostor": 75, "subjects": 30}
 

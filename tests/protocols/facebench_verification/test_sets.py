@@ -289,6 +289,8 @@ def test_groups_from_lists(tmp_path):
     assert ratio == pytest.approx((1 - values.min()) / (1 - values.max()))
     assert [line.name for line in found.curves[0].series] == list(GROUPS)
     assert found.scores["group"].tolist() == [group for group in GROUPS for _ in range(20)]
+    assert found.scores["fold"].tolist() == np.tile(np.repeat(np.arange(10), 2), 4).tolist()
+    assert found.scores["fold"].dtype == np.int64
 
 
 def test_each_group_has_thresholds_of_its_own(tmp_path):

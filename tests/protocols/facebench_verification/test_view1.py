@@ -70,10 +70,22 @@ def test_the_threshold_comes_from_the_other_half(root):
     assert told["accuracy", "reference"] == 6 / 8
     assert told["threshold", "reference"] == pytest.approx(1 - 0.80 / 2)
     assert found.metrics[0].name == "accuracy"
-    assert found.metrics[0].interval.method == "Wilson score"
+    assert found.metrics[0].interval.method == "Wilson score, pairs taken as independent"
+    # A threshold fitted to the tested pairs themselves leaves nothing to be sure of.
+    assert all(one.interval is None for one in found.metrics if one.name == "accuracy@best-threshold")
     assert found.counts["pairs to test on"] == 8
     assert found.warnings == ()
     assert told["auc", "reference"] == 1.0
+
+
+def test_only_what_was_tested_is_kept(root):
+    protocol, faces = opened(root)
+    found = protocol.evaluate(cosines(faces, dict.fromkeys(TRAIN, 0.6) | dict.fromkeys(TEST, 0.5)), faces, seed=0)
+    assert {len(column) for column in found.scores.values()} == {8}
+    assert all(key.startswith("E") for key in found.scores["first"].tolist())
+    assert set(found.scores["group"].tolist()) == {"test"}
+    assert found.scores["score"][found.scores["same"]] == pytest.approx([0.5] * 4)
+    assert "fold" not in found.scores
 
 
 def without_training(root):
