@@ -14,7 +14,7 @@ from facebench.plan import checkpoint_folder
 from facebench.results import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from torch import nn
 
@@ -31,11 +31,13 @@ class Method:
         embedder: Turns faces into embeddings.
         subject: What the result says of it.
         checkpoint: Where trained weights lie, if they were trained here.
+        people: Whom it was trained on, by the names of their folders; empty where that is not known.
     """
 
     embedder: Embedder
     subject: Subject
     checkpoint: Checkpoint | None = None
+    people: frozenset[str] = frozenset()
 
 
 def _unheard(epoch: int, values: Mapping[str, float]) -> None:
@@ -183,7 +185,15 @@ def _trained(
     load_weights(checkpoint.folder, backbone)
     embedder = _network(plan, backbone, checkpoint.preprocess, checkpoint.sha256)
     model = _in_words(recipe) + _deviations(plan)
-    return Method(embedder, _subject(plan, embedder, model, checkpoint.sha256), checkpoint)
+    subject = _subject(plan, embedder, model, checkpoint.sha256)
+    # Keys of drawn faces are numbers that every population counts anew; they name nobody.
+    people = people_in(dataset.keys) if plan.train_data is None else frozenset[str]()
+    return Method(embedder, subject, checkpoint, people)
+
+
+def people_in(keys: Iterable[str]) -> frozenset[str]:
+    """The people that keys like ``Name/Name_0001`` name: the folders that pictures lie in."""
+    return frozenset(key.split("/")[-2] for key in keys if "/" in key)
 
 
 def _deviations(plan: Plan) -> str:

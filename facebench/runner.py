@@ -24,7 +24,7 @@ from facebench.embed import embed, fingerprint
 from facebench.errors import FacebenchError
 from facebench.hooks import RunInfo
 from facebench.logs import logged_to
-from facebench.method import device_of, obtain, threads
+from facebench.method import device_of, obtain, people_in, threads
 from facebench.provenance import provenance
 from facebench.results import Data, Result, Subject
 from facebench.store import Cache, RunFolder, cache_root, find_results, write_atomic, write_text
@@ -250,6 +250,7 @@ class _Work:
                 f"{embedded.resized} of {len(one.faces)} pictures were resized to {size}; they were not aligned for it"
             )
             evaluation = replace(evaluation, warnings=(*evaluation.warnings, said))
+        evaluation = replace(evaluation, warnings=(*evaluation.warnings, *self._known(one)))
         result = make_result(
             evaluation,
             one.choice,
@@ -263,6 +264,17 @@ class _Work:
         )
         store_result(result, evaluation.scores, self.folder)
         return result
+
+    def _known(self, one: _Opened) -> list[str]:
+        """A warning when people of the protocol were trained on: any accuracy then answers another question."""
+        here = people_in(one.faces.keys) if self.method.people else frozenset[str]()
+        known = sorted(here & self.method.people)
+        if not known:
+            return []
+        return [
+            f"{len(known)} of {len(here)} people of {one.choice.name} bear names of the training set (such as "
+            f"{known[0]!r}): accuracy on people who were trained on says little about others"
+        ]
 
 
 def _device(plan: Plan) -> str:

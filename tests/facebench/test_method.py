@@ -8,10 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import facebench
 from facebench import method as room
 from facebench.embed import fingerprint
 from facebench.errors import ConfigError, DataError
-from facebench.method import device_of, obtain, threads
+from facebench.images import encode_jpeg
+from facebench.method import device_of, obtain, people_in, threads
 from facebench.progress import Bars
 from facebench.store import Cache
 from facebench.testing import check_embedder, toy_faces
@@ -204,3 +206,35 @@ def test_an_embedder_is_built_from_its_file(bench, tmp_path):
     assert (found.subject.model, found.subject.weights) == ("w.bin", found.embedder.fingerprint)
     assert got(bench, plugin="means").subject.model == "means"
     assert found.checkpoint is None
+
+
+def test_people_are_the_folders_that_pictures_lie_in():
+    assert people_in(["Ann/Ann_0001", "set/Bob/Bob_0002", "0000001", "Ann/Ann_0002"]) == {"Ann", "Bob"}
+
+
+def test_people_who_were_trained_on_are_told(tmp_path):
+    random = np.random.default_rng(0)
+    for name in ("Ann", "Bob", "Cleo"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in (1, 2, 3):
+            picture = random.integers(0, 256, (112, 112, 3), dtype=np.uint8)
+            (tmp_path / "images" / name / f"{name}_{number:04d}.jpg").write_bytes(encode_jpeg(picture))
+    lines = ["Ann 1 2", "Ann 1 Bob 1", "Bob 1 2", "Ann 2 Bob 2"] * 2
+    (tmp_path / "pairs.txt").write_text("\n".join(lines))
+    (tmp_path / "others").mkdir()
+    for name in ("Bob", "Dora"):
+        shutil.copytree(tmp_path / "images" / "Bob", tmp_path / "others" / name)
+    outcome = facebench.run(
+        "arcface",
+        "pairs",
+        train_data={"name": str(tmp_path / "others")},
+        backbone={"name": "tinynet"},
+        changes={"trainer": {"epochs": 0}, "protocol": {"pairs": {"folds": 2, "samples": 0}}},
+        data_root=tmp_path,
+        out=tmp_path / "runs",
+        cache=tmp_path / "cache",
+        device="cpu",
+        quiet=True,
+    )
+    (warning,) = [text for text in outcome.results[0].warnings if "training set" in text]
+    assert warning.startswith("1 of 2 people of pairs bear names of the training set (such as 'Bob')")
