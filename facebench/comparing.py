@@ -17,7 +17,7 @@ from facebench.errors import DataError, FacebenchError
 from facebench.measures import spelt
 from facebench.metrics import equal_error_rate, fold_accuracy
 from facebench.metrics.comparison import holm, mcnemar, paired_bootstrap
-from facebench.metrics.resampling import require_replicates
+from facebench.metrics.resampling import multiplicities, require_replicates
 from facebench.results import Interval
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from facebench.metrics.comparison import Difference
     from facebench.scorefiles import Kept, PairScores
 
+    Column = npt.NDArray[np.generic]
     Flags = npt.NDArray[np.bool_]
     Ints = npt.NDArray[np.int64]
     Doubles = npt.NDArray[np.float64]
@@ -165,7 +166,7 @@ def compare(
         _check_searches(labels, methods)
 
         def duel(one: int, other: int) -> tuple[tuple[Gap, ...], Decisions]:
-            return _duel_of_searches(methods[one].columns, methods[other].columns, samples, seed)
+            return _duel_of_searches(methods[one].columns, methods[other].columns, samples=samples, seed=seed)
 
     else:
         found = "; ".join(f"{one.path}: {', '.join(one.columns)}" for one in methods)
@@ -219,8 +220,8 @@ def _check_data(methods: Sequence[Kept]) -> list[str]:
 def _differ(labels: Sequence[str], two: tuple[int, int], what: str, row: int | None = None) -> FacebenchError:
     where = "" if row is None else f", first in comparison {row + 1}"
     return FacebenchError(
-        f"{labels[two[0]]} and {labels[two[1]]} were not measured on the same comparisons: {what}{where}; evaluate both "
-        "methods by the same list in the same order"
+        f"{labels[two[0]]} and {labels[two[1]]} were not measured on the same comparisons: {what}{where}; evaluate "
+        "both methods by the same list in the same order"
     )
 
 
@@ -230,19 +231,16 @@ def _check_pairs(labels: Sequence[str], pairs: Sequence[PairScores], methods: Se
         first, other = (pairs[at] for at in two)
         if len(first) != len(other):
             raise _differ(labels, two, f"{len(first):,} and {len(other):,} of them")
-        checks: list[tuple[str, npt.NDArray[np.generic], npt.NDArray[np.generic]]]
-        checks = [("labels differ", first.same, other.same)]
+        checks: list[tuple[str, Column, Column]] = [("labels differ", first.same, other.same)]
         for what, mine, theirs in (
             ("pictures differ", first.faces, other.faces),
             ("subjects differ", first.subjects, other.subjects),
         ):
             if mine is not None and theirs is not None:
                 checks += [(what, a, b) for a, b in zip(mine, theirs, strict=True)]
-        columns = [methods[at].columns for at in two]
-        for name in ("fold", "group"):
-            if all(name in one for one in columns):
-                a, b = (one[name].astype(np.str_) for one in columns)
-                checks.append((f"{name}s differ", a, b))
+        own, kept = (methods[at].columns for at in two)
+        for name in sorted({"fold", "group"} & set(own) & set(kept)):
+            checks.append((f"{name}s differ", own[name].astype(np.str_), kept[name].astype(np.str_)))
         for what, a, b in checks:
             wrong = np.flatnonzero(a != b)
             if len(wrong):
@@ -250,22 +248,22 @@ def _check_pairs(labels: Sequence[str], pairs: Sequence[PairScores], methods: Se
 
 
 def _check_searches(labels: Sequence[str], methods: Sequence[Kept]) -> None:
-    first = methods[0]
     for one in methods:
         missing = {"place", "average_precision", "probe", "subject"} - set(one.columns)
         if missing:
             raise DataError(f"{one.path}: no column {', '.join(sorted(missing))}; found {', '.join(one.columns)}")
-    for at, other in enumerate(methods[1:], 1):
+    for two in combinations(range(len(methods)), 2):
+        first, other = (methods[at] for at in two)
         if len(first.columns["probe"]) != len(other.columns["probe"]):
             counts = [len(one.columns["probe"]) for one in (first, other)]
-            raise _differ(labels, (0, at), f"{counts[0]:,} and {counts[1]:,} probes")
+            raise _differ(labels, two, f"{counts[0]:,} and {counts[1]:,} probes")
         for name in ("probe", "subject"):
             wrong = np.flatnonzero(first.columns[name].astype(np.str_) != other.columns[name].astype(np.str_))
             if len(wrong):
-                raise _differ(labels, (0, at), f"{name}s differ", int(wrong[0]))
+                raise _differ(labels, two, f"{name}s differ", int(wrong[0]))
         galleries = [one.result.data.counts.get("distractors") for one in (first, other) if one.result is not None]
         if len(set(galleries)) > 1:
-            raise _differ(labels, (0, at), f"galleries hold {' and '.join(map(str, galleries))} distractors")
+            raise _differ(labels, two, f"galleries hold {' and '.join(map(str, galleries))} distractors")
 
 
 def _pair_warnings(pairs: Sequence[PairScores]) -> list[str]:
@@ -340,10 +338,7 @@ def _duel_of_pairs(
 
 
 def _duel_of_searches(
-    first: Mapping[str, npt.NDArray[np.generic]],
-    second: Mapping[str, npt.NDArray[np.generic]],
-    samples: int,
-    seed: int,
+    first: Mapping[str, Column], second: Mapping[str, Column], *, samples: int, seed: int
 ) -> tuple[tuple[Gap, ...], Decisions]:
     hits = [{rank: one["place"].astype(np.int64) < rank for rank in (1, 5, 20)} for one in (first, second)]
     names = [*((f"rank-{rank}", "stable order") for rank in hits[0]), ("map", "reference")]
@@ -354,16 +349,11 @@ def _duel_of_searches(
     values = np.stack(columns, axis=1)
     drawn = _means(values, np.unique(first["subject"], return_inverse=True)[1], samples=samples, seed=seed)
     ends = np.quantile(drawn, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
-    gaps = []
+    gaps, method = [], "paired bootstrap over probe identities"
     for at, (name, rule) in enumerate(names):
         fewer = min(np.count_nonzero(drawn[:, at] <= 0), np.count_nonzero(drawn[:, at] >= 0))
-        interval = Interval(
-            low=float(ends[0, at]),
-            high=float(ends[1, at]),
-            level=_LEVEL,
-            method="paired bootstrap over probe identities",
-            samples=samples,
-        )
+        low, high = ends[:, at].tolist()
+        interval = Interval(low=low, high=high, level=_LEVEL, method=method, samples=samples)
         # One more replicate on either count, so that no finite number of them claims certainty.
         p_value = min(1.0, 2 * (fewer + 1) / (samples + 1))
         gaps.append(Gap(name, rule, float(values[:, at].mean()), True, interval, p_value))
@@ -381,21 +371,15 @@ def _means(values: Doubles, people: npt.NDArray[np.int64], *, samples: int, seed
     drawn = []
     for start in range(0, samples, block):
         size = min(block, samples - start)
-        picks = generator.integers(0, count, size=(size, count)) + count * np.arange(size)[:, None]
-        drawn.append(np.bincount(picks.ravel(), minlength=size * count).reshape(size, count) @ sums)
+        drawn.append(multiplicities(generator, size, count) @ sums)
     totals = np.concatenate(drawn)
     return np.asarray(totals[:, :-1] / totals[:, -1:], dtype=np.float64)
 
 
 def _gap(name: str, rule: str, found: Difference, *, higher_is_better: bool = True) -> Gap:
-    estimate = found.interval
-    interval = Interval(
-        low=estimate.low,
-        high=estimate.high,
-        level=estimate.level,
-        method=f"paired {estimate.method}",
-        samples=estimate.samples,
-    )
+    plain = found.interval
+    method = f"paired {plain.method}"
+    interval = Interval(low=plain.low, high=plain.high, level=plain.level, method=method, samples=plain.samples)
     return Gap(name, rule, found.value, higher_is_better, interval, found.p_value)
 
 

@@ -126,7 +126,8 @@ def _rate(wrong: npt.NDArray[np.bool_], replicates: Doubles | None, people: int 
     found = wilson(round(errors / trials * independent), independent, level=_LEVEL)
     taken = "comparisons taken as independent"
     if people is not None:
-        taken = f"each of {people:,} people taken as one trial" if people <= trials else f"{trials:,} comparisons"
+        # Where hardly anybody is compared twice there are more people than comparisons.
+        taken = f"each of {people:,} people taken as one trial" if people < trials else f"{taken}, of {people:,} people"
     interval = Interval(
         low=found.low, high=found.high, level=_LEVEL, method=f"{found.method}, {taken}", samples=independent
     )

@@ -325,6 +325,8 @@ def test_searches_in_other_galleries_are_refused():
     one, other = (Kept(m.path, m.columns, r) for m, r in zip((one, other), results, strict=True))
     with pytest.raises(FacebenchError, match="galleries hold 100 and 0 distractors"):
         compare([one, other])
+    with pytest.raises(FacebenchError, match="galleries hold 100 and 0 distractors"):
+        compare([searched("bare", 0, 3), one, other])
 
 
 def test_pairs_and_searches_do_not_mix():
