@@ -74,7 +74,7 @@ def _lines(found: Comparison) -> Iterator[str]:
     for one in found.pairings:
         first, second = letters[one.first], letters[one.second]
         holm = any(gap.corrected is not None for gap in one.gaps)
-        head = ("figure", f"{first} - {second}", "95 % interval", "p", *(("Holm",) if holm else ()), "better")
+        head = ("figure", f"{first} - {second}, points", "95 % interval", "p", *(("Holm",) if holm else ()), "better")
         yield ""
         yield from table([head, *(_row(gap, first, second) for gap in one.gaps)])
         decisions = one.decisions
@@ -85,6 +85,7 @@ def _lines(found: Comparison) -> Iterator[str]:
         )
     yield ""
     ways = dict.fromkeys(gap.interval.method for one in found.pairings for gap in one.gaps)
+    yield "  rules: tar@far strict (never above the FAR); accuracy at the thresholds named beside McNemar"
     yield f"  intervals: {', '.join(ways)}; McNemar takes comparisons as independent"
     for warning in found.warnings:
         yield f"  warning: {warning}"
@@ -94,7 +95,7 @@ def _row(gap: Gap, first: str, second: str) -> tuple[str, ...]:
     better = {"first": first, "second": second}.get(gap.verdict, "undecided")
     return (
         gap.name,
-        f"{100 * gap.value:+.3f} %",
+        f"{100 * gap.value:+.3f}",
         f"[{100 * gap.interval.low:+.3f}, {100 * gap.interval.high:+.3f}]",
         f"{gap.p_value:.3g}",
         *(() if gap.corrected is None else (f"{gap.corrected:.3g}",)),

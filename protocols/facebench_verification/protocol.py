@@ -154,6 +154,7 @@ class Verification:
             curves=(roc(comparison), histogram(comparison, measured.threshold)),
             folds=measured.folds,
             rules={"folds": fold_words(comparison)},
+            warnings=_about_folds(comparison),
         )
 
 
@@ -191,6 +192,19 @@ def _warnings(pairs: Pairs) -> tuple[str, ...]:
     if pairs.subjects is None:
         return ("the list does not say who is shown: intervals resample pairs and are likely too narrow",)
     return ()
+
+
+def _about_folds(comparison: Comparison) -> tuple[str, ...]:
+    """A warning where folds hold matched pairs only, or mismatched ones only."""
+    fold = fold_numbers(comparison)
+    pairs, matched = np.bincount(fold), np.bincount(fold, weights=comparison.same)
+    alone = int(np.count_nonzero((pairs > 0) & ((matched == 0) | (matched == pairs))))
+    if not alone:
+        return ()
+    return (
+        f"{alone} folds hold pairs of one kind only: their accuracy is one kind of error, and its spread says "
+        "little; is the list sorted by kind?",
+    )
 
 
 def _scores(comparison: Comparison, pairs: Pairs) -> dict[str, npt.NDArray[Any]]:
