@@ -80,7 +80,8 @@ def command(
     settings = load(config, changes=changes, flags=flags)
     host = start(blocked)
     outcome = run(settings, host, progress=Bars(quiet=quiet), fresh=fresh)
-    pages = [] if no_report else _update(settings.out, leaderboard, host)
+    fresh_results = len(outcome.reused) < len(outcome.results)
+    pages = [] if no_report else _update(settings.out, leaderboard, host, needed=fresh_results)
     if as_json:
         click.echo("[" + ",\n".join(result.to_json().rstrip() for result in outcome.results) + "]")
     elif not quiet:
@@ -92,12 +93,21 @@ def command(
             click.echo(f"leaderboard: {page}")
 
 
-def _update(out: Path, leaderboard: Path, host: Host) -> list[Path]:
-    """Updates the leaderboard; a result of another age must not spoil a run that succeeded."""
+def _update(out: Path, leaderboard: Path, host: Host, *, needed: bool) -> list[Path]:
+    """Updates the leaderboard; a result of another age must not spoil a run that succeeded.
+
+    Drawing every table's figures takes seconds, so pages that are newer than all results stay as they are when the run
+    has brought nothing new.
+    """
     from facebench.errors import FacebenchError
     from facebench.runner import report
 
     formats = tuple(name for name in _REPORTS if host.catalog.find("reports", name))
+    pages = sorted(page for page in leaderboard.glob("*") if page.suffix in (".md", ".html"))
+    if pages and not needed and len(pages) >= len(formats):
+        newest = max((result.stat().st_mtime_ns for result in out.glob("*/results/*.json")), default=0)
+        if min(page.stat().st_mtime_ns for page in pages) > newest:
+            return pages
     try:
         return report([out], host, formats=formats, out=leaderboard)
     except FacebenchError as error:

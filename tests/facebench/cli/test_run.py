@@ -267,3 +267,28 @@ def test_an_interruption_is_told_in_a_sentence(toys, call, monkeypatch):
     assert said.code == 1
     assert said.out == ""
     assert said.err.strip() == "facebench: interrupted; the same command continues where it stopped"
+
+
+def test_a_leaderboard_that_is_newer_than_all_results_is_left(evaluate, tmp_path):
+    evaluate()
+    pages = sorted((tmp_path / "work" / "leaderboard").iterdir())
+    before = [page.stat().st_mtime_ns for page in pages]
+    said = evaluate()
+    assert [page.stat().st_mtime_ns for page in pages] == before
+    assert all(f"leaderboard: leaderboard/{page.name}" in said.out for page in pages)
+    pages[0].unlink()
+    evaluate()
+    assert pages[0].is_file()
+
+
+def test_a_result_from_elsewhere_updates_the_leaderboard(evaluate, tmp_path):
+    evaluate()
+    work = tmp_path / "work"
+    page = work / "leaderboard" / "leaderboard.md"
+    (stored,) = work.glob("runs/*/results/*.json")
+    other = work / "runs" / "another" / "results" / "pairs.json"
+    other.parent.mkdir(parents=True)
+    other.write_text(stored.read_text().replace('"model": "', '"model": "another '))
+    before = page.stat().st_mtime_ns
+    evaluate()
+    assert page.stat().st_mtime_ns > before
