@@ -172,6 +172,12 @@ def test_plugin_modules_are_light(path):
     assert not heavy, f"{path}: imports {heavy} before anything is built"
 
 
+@pytest.mark.parametrize("path", sources("tests"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_of_tests_are_small(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 400, f"{path} has {lines} lines"
+
+
 @pytest.mark.parametrize("path", sources("facebench", *WINGS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_rooms_are_small(path):
     text = path.read_text(encoding="utf-8")

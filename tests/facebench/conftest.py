@@ -36,6 +36,7 @@ from facebench.progress import Bars
 from facebench.testing import TinyBackbone, TinyLoss, toy_faces
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SIZE = 32
@@ -267,3 +268,15 @@ def bench(tmp_path: Path) -> Bench:
 def means() -> type[Means]:
     """The toy embedder."""
     return Means
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes a configuration file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "run me.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
