@@ -33,6 +33,7 @@ from facebench.metrics.bootstrap import BootstrapIntervals, bootstrap_intervals
 from facebench.metrics.checks import ScoreSets, split
 from facebench.metrics.clusters import cluster_bootstrap
 from facebench.metrics.comparison import Difference, McNemar, PairedDifferences, holm, mcnemar, paired_bootstrap
+from facebench.metrics.dialects import DIALECTS, DialectAccuracy, dialect_accuracy
 from facebench.metrics.discard import ErrorDiscard, error_versus_discard
 from facebench.metrics.dprime import dprime
 from facebench.metrics.eer import EER_RULES, EqualErrorRate, crossing, equal_error_rate
@@ -50,11 +51,13 @@ from facebench.metrics.templates import Pooled, pool
 from facebench.metrics.vectors import fuse, pair_distances, unit, xnorm
 
 __all__ = [
+    "DIALECTS",
     "EER_RULES",
     "RANK_RULES",
     "TAR_RULES",
     "TPIR_RULES",
     "BootstrapIntervals",
+    "DialectAccuracy",
     "Difference",
     "EqualErrorRate",
     "ErrorDiscard",
@@ -80,6 +83,7 @@ __all__ = [
     "bootstrap_intervals",
     "cluster_bootstrap",
     "crossing",
+    "dialect_accuracy",
     "dprime",
     "equal_error_rate",
     "error_versus_discard",

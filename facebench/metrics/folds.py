@@ -226,7 +226,7 @@ class _Pairs:
                 f"squared distances of unit vectors lie between 0 and 4; found {checked[outside[0]]:.6g} at index "
                 f"{outside[0]}; scale the vectors to unit length, and pass distances, not similarities"
             )
-        fold, count = _fold_numbers(folds, checked.size)
+        fold, count = fold_numbers(folds, checked.size)
         genuine = np.bincount(fold[flags], minlength=count)
         return cls(checked, flags, ~flags, fold, genuine, np.bincount(fold, minlength=count) - genuine)
 
@@ -258,7 +258,7 @@ class _Pairs:
             )
 
 
-def _fold_numbers(folds: int | npt.ArrayLike, size: int) -> tuple[Ints, int]:
+def fold_numbers(folds: int | npt.ArrayLike, size: int) -> tuple[Ints, int]:
     """The fold of each pair, numbered from 0, and how many folds there are."""
     if isinstance(folds, (int, np.integer)):
         if not 2 <= folds <= size:
