@@ -100,7 +100,7 @@ def run(settings: Settings, host: Host, *, progress: Progress, fresh: bool = Fal
             ended = partial(_epoch_ended, host, info)
             method = obtain(plan, cache=cache, fresh=fresh, progress=progress, epoch_ended=ended)
             _keep_checkpoint(method, folder)
-        work = _Work(plan, method, folder, cache, progress)
+        work = _Work(plan, name, method, folder, cache, progress)
         if fresh:
             work.forget(opened)
         results, reused = [], []
@@ -198,6 +198,7 @@ class _Work:
     """What evaluating one protocol after another needs."""
 
     plan: Plan
+    name: str
     method: Method
     folder: RunFolder
     cache: Cache
@@ -259,7 +260,7 @@ class _Work:
             device=_device(self.plan),
             threads=threads(),
             seed=settings.seed,
-            config=self.plan.fingerprint(),
+            config=self.name,
             run=self.folder.path.name,
         )
         store_result(result, evaluation.scores, self.folder)
