@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facebench.api import evaluate, run
+    from facebench.classoptions import ClassOptions
     from facebench.contracts import (
         Batch,
         Checkpoint,
@@ -60,6 +61,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "api": "evaluate run",
+    "classoptions": "ClassOptions",
     "contracts": (
         "Batch Checkpoint Embedder EvalProtocol Evaluation Face FaceDataset Features Generator LossOutput Preprocess "
         "Progress Recipe Renderer Trainer TrainJob fingerprint_of"
@@ -78,6 +80,7 @@ __all__ = [
     "BackboneSpec",
     "Batch",
     "Checkpoint",
+    "ClassOptions",
     "ConfigError",
     "Curve",
     "Data",

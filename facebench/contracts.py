@@ -196,6 +196,7 @@ class Recipe:
         data: Name of the training set.
         data_fingerprint: Its fingerprint.
         fingerprint: Hash of everything that decides the trained weights.
+        start: SHA-256 of the weights that the training started from; empty for random ones.
     """
 
     backbone: str
@@ -205,6 +206,7 @@ class Recipe:
     data: str
     data_fingerprint: str
     fingerprint: str
+    start: str = ""
 
 
 class Progress(Protocol):
@@ -226,8 +228,24 @@ class ProgressBar(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Validation:
+    """How good a network under training is.
+
+    Attributes:
+        values: By name, such as ``lfw/accuracy``.
+        score: The number by which networks are compared; more is better.
+    """
+
+    values: Mapping[str, float]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class TrainJob:
     """All a trainer needs.
+
+    When a launcher started several processes, each of them has a job that differs in ``device`` alone, and all call the
+    trainer; ``facebench.ranks`` says which one this is.
 
     Attributes:
         backbone: The network, freshly built from the seed.
@@ -242,6 +260,8 @@ class TrainJob:
         folder: Where checkpoints are written; what is already there is resumed.
         progress: For bars.
         epoch_ended: Called with (epoch from 1, values by name) when an epoch is complete.
+        validate: Evaluates the network, in evaluation mode, on what the user asked for; all processes call it. None
+            where nothing was asked for.
     """
 
     backbone: nn.Module
@@ -256,6 +276,7 @@ class TrainJob:
     folder: Path
     progress: Progress
     epoch_ended: Callable[[int, Mapping[str, float]], None]
+    validate: Callable[[nn.Module], Validation] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,18 @@
 Pure functions on tensors, shared by the losses of all plugins. Throughout, ``cosine`` is the cosine of the angle theta
 between an embedding and a class centre, float32 or float64, and angles are radians. Half precision is refused on
 purpose: rounding a cosine to bfloat16 shifts its angle by up to 0.06 rad.
+
+A margin has a value phi and a slope, d phi / d cosine. Both are computed at once, without autograd: fewer operations,
+and no derivative of a square root or arccosine that is infinite at theta = 0 and pi.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch.nn import functional
+from torch.autograd.function import once_differentiable
 
 from facebench.errors import ConfigError
 
@@ -21,8 +24,10 @@ if TYPE_CHECKING:
 Gradient = Literal["exact", "straight-through"]
 Fallback = Literal["auto", "hard", "easy", "clip", "none"]
 
-# How near to 1 a cosine may come before its angle is treated as fixed. sqrt(1 - cosine^2) has an infinite slope at 1.
+# How near to 1 a cosine may come before its angle is treated as fixed. The slope of a margin is infinite at 1.
 _EDGE = {torch.float32: 1e-7, torch.float64: 1e-12}
+# A vector shorter than this has no direction to speak of; its cosines are 0.
+_SHORTEST = 1e-12
 # AdaFace clips theta + m to [1e-4, pi - 1e-4].
 _CLIP = 1e-4
 
@@ -42,19 +47,82 @@ def cosine_logits(vectors: Tensor, centres: Tensor) -> Tensor:
     exact = vectors.dtype == centres.dtype == torch.float64
     dtype = torch.float64 if exact else torch.float32
     with torch.autocast(vectors.device.type, enabled=False):
-        rows = functional.normalize(vectors.to(dtype), dim=1)
-        columns = functional.normalize(centres.to(dtype), dim=1)
-        return functional.linear(rows, columns)
+        found: Tensor = _Cosines.apply(vectors.to(dtype), centres.to(dtype))  # type: ignore[no-untyped-call]
+    return found
 
 
-def target_cosine(cosine: Tensor, labels: Tensor) -> Tensor:
-    """The cosine of each row with its own class: (N, C) and int64 (N,) to (N,)."""
-    return cosine.gather(1, labels[:, None]).squeeze(1)
+class _Cosines(torch.autograd.Function):
+    """Cosines with their gradient by hand.
+
+    Scaling the product costs one pass over (N, C). Normalising the centres, and going back through that, would cost
+    six over (C, D): more than the product itself where classes are many and the batch is small.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, columns: Tensor) -> Tensor:
+        across = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SHORTEST)
+        down = torch.linalg.vector_norm(columns, dim=1).clamp_min_(_SHORTEST).reciprocal_()
+        unit = rows / across
+        cosine = (unit @ columns.t()).mul_(down)
+        ctx.save_for_backward(unit, columns, cosine, across, down)
+        return cosine
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        unit, columns, cosine, across, down = ctx.saved_tensors
+        # With r = x.w / (|x||w|): dr/dx = w / (|x||w|) - r x / |x|^2, and the same with x and w exchanged.
+        with torch.autocast(gradient.device.type, enabled=False):
+            radial, scaled = gradient * cosine, gradient * down
+            to_rows = to_columns = None
+            if ctx.needs_input_grad[0]:
+                to_rows = (scaled @ columns).addcmul_(unit, radial.sum(1, keepdim=True), value=-1).div_(across)
+            if ctx.needs_input_grad[1]:
+                along = (radial.sum(0) * down).mul_(down)
+                to_columns = (scaled.t() @ unit).addcmul_(columns, along[:, None], value=-1)
+        return to_rows, to_columns
 
 
-def replace_target(cosine: Tensor, labels: Tensor, phi: Tensor) -> Tensor:
-    """The cosines with each row's own class replaced by ``phi`` (N,); gradients flow through both."""
-    return cosine.scatter(1, labels[:, None], phi[:, None])
+def cosface_target(cosine: Tensor, margin: float) -> Tensor:
+    """Additive cosine margin: phi = cos(theta) - margin (Wang et al., CVPR 2018, equation 4).
+
+    Args:
+        cosine: Cosines with the own class, float32 or float64, any shape.
+        margin: m3, in [0, 1].
+
+    Returns:
+        phi, with the shape and dtype of ``cosine``.
+
+    Raises:
+        ConfigError: On half precision.
+    """
+    _edge(cosine)
+    return cosine - margin
+
+
+def sphereface_target(cosine: Tensor, margin: int) -> Tensor:
+    """Multiplicative angular margin that stays monotone: psi = (-1)^k cos(m theta) - 2k, k = floor(m theta / pi).
+
+    (Liu et al., SphereFace, CVPR 2017, equation 7.) The slope is exact and, like psi, continuous.
+
+    Args:
+        cosine: Cosines with the own class, float32 or float64, any shape; values just outside [-1, 1] are allowed.
+        margin: m1, at least 1.
+
+    Returns:
+        psi, in [1 - 2m, 1], with the shape and dtype of ``cosine``; value and gradient are finite everywhere.
+
+    Raises:
+        ConfigError: On half precision.
+    """
+    edge = _edge(cosine)
+    with torch.no_grad():
+        theta = cosine.clamp(-edge, edge).acos_()
+        times = (theta * (margin / math.pi)).floor_().clamp_(max=margin - 1)
+        sign = 1 - 2 * times.remainder(2)
+        value = sign * (margin * theta).cos_() - 2 * times
+        slope = sign * (margin * theta).sin_().mul_(margin) / theta.sin()
+    return _sloped(cosine, value, slope)
 
 
 def arcface_target(
@@ -88,32 +156,122 @@ def arcface_target(
     Raises:
         ConfigError: On half precision, or an unknown gradient or fallback.
     """
+    exact = _is_exact(gradient)
+    if fallback not in ("auto", "hard", "easy", "clip", "none"):
+        raise ConfigError(f"unknown fallback {fallback!r}; it must be one of auto, hard, easy, clip, none")
+    edge = _edge(cosine)
+    if fallback == "auto":
+        fallback = "hard" if exact else "none"
+    with torch.no_grad():
+        near = cosine.clamp(-edge, edge)
+        sine = ((1 - near) * (1 + near)).sqrt_()
+        value = torch.sub(near * math.cos(margin), sine, alpha=math.sin(margin))
+        slope = (near / sine).mul_(math.sin(margin)).add_(math.cos(margin))
+        match fallback:
+            case "easy":
+                regular, other, flat = near > 0, near, 1.0
+            case "hard":
+                regular, other, flat = near > -math.cos(margin), near - margin * math.sin(margin), 1.0
+            case "clip":
+                last = math.cos(max(math.pi - _CLIP - margin, 0.0))
+                regular, other, flat = near > last, torch.full_like(near, -math.cos(_CLIP)), 0.0
+        if fallback != "none":
+            value, slope = torch.where(regular, value, other), torch.where(regular, slope, flat)
+    return _sloped(cosine, value, slope if exact else None)
+
+
+def combined_target(
+    cosine: Tensor,
+    m1: float,
+    m2: float,
+    m3: float,
+    *,
+    gradient: Gradient = "exact",
+    fallback: Literal["none", "clip"] = "clip",
+) -> Tensor:
+    """All three margins: phi = cos(m1 theta + m2) - m3 (Deng et al., CVPR 2019, equation 4).
+
+    With m1 = 1 and m3 = 0 it is ``arcface_target``, with m1 = 1 and m2 = 0 ``cosface_target``. arcface_torch takes the
+    same three numbers but ignores m1 and m2 as soon as m3 is above 0; this is the formula itself.
+
+    Args:
+        cosine: Cosines with the own class, float32 or float64, any shape; values just outside [-1, 1] are allowed.
+        m1: Above 0; not piecewise as in ``sphereface_target``.
+        m2: Radians, at least 0.
+        m3: At least 0.
+        gradient: ``exact``, or ``straight-through`` as ``arcface_target`` explains.
+        fallback: Where m1 theta + m2 exceeds pi and the cosine rises again: ``clip`` holds it just below pi,
+            where there is no exact gradient any more; ``none`` leaves it, as published.
+
+    Returns:
+        phi, with the shape and dtype of ``cosine``; value and gradient are finite even where theta is 0 or pi.
+
+    Raises:
+        ConfigError: On half precision, or an unknown gradient or fallback.
+    """
+    exact = _is_exact(gradient)
+    if fallback not in ("none", "clip"):
+        raise ConfigError(f"unknown fallback {fallback!r}; it must be 'none' or 'clip'")
+    edge = _edge(cosine)
+    with torch.no_grad():
+        near = cosine.clamp(-edge, edge)
+        angle = near.acos().mul_(m1).add_(m2)
+        if fallback == "clip":
+            last = math.pi - _CLIP
+            slope = torch.where(angle < last, m1 * angle.sin() / ((1 - near) * (1 + near)).sqrt_(), 0.0)
+            angle = angle.clamp_(max=last)
+        else:
+            slope = m1 * angle.sin() / ((1 - near) * (1 + near)).sqrt_()
+        value = angle.cos().sub_(m3)
+    return _sloped(cosine, value, slope if exact else None)
+
+
+def filter_others(cosine: Tensor, others: Tensor, threshold: float) -> Tensor:
+    """Inter-class filtering: another class that a face is very near to is taken for the same person, mislabelled.
+
+    Its cosine becomes 0, without gradient; it stays in the softmax as exp(0). This is arcface_torch's
+    ``interclass_filtering_threshold``, used there with 0.4 on label noise.
+
+    Args:
+        cosine: (N, C).
+        others: Bool (N, C), False in the column of each face's own class.
+        threshold: Cosines above it are filtered.
+
+    Returns:
+        (N, C).
+    """
+    return cosine.masked_fill(others & (cosine > threshold), 0.0)
+
+
+def _is_exact(gradient: str) -> bool:
     if gradient not in ("exact", "straight-through"):
         raise ConfigError(f"unknown gradient {gradient!r}; it must be 'exact' or 'straight-through'")
-    if fallback == "auto":
-        fallback = "hard" if gradient == "exact" else "none"
-    if gradient == "straight-through":
-        with torch.no_grad():
-            value = _arcface(cosine, margin, fallback)
-        return value + (cosine - cosine.detach())
-    return _arcface(cosine, margin, fallback)
+    return gradient == "exact"
 
 
-def _arcface(cosine: Tensor, margin: float, fallback: Fallback) -> Tensor:
-    """Phi with its exact gradient, which is zero where rounding leaves no angle to speak of."""
+def _edge(cosine: Tensor) -> float:
+    """The largest cosine that still has an angle."""
     if cosine.dtype not in _EDGE:
         raise ConfigError(f"a margin needs cosines in float32 or float64, found {cosine.dtype}")
-    edge = 1 - _EDGE[cosine.dtype]
-    cosine = cosine.clamp(-edge, edge)
-    sine = ((1 - cosine) * (1 + cosine)).sqrt()
-    phi = cosine * math.cos(margin) - sine * math.sin(margin)
-    match fallback:
-        case "none":
-            return phi
-        case "easy":
-            return torch.where(cosine > 0, phi, cosine)
-        case "hard":
-            return torch.where(cosine > math.cos(math.pi - margin), phi, cosine - margin * math.sin(margin))
-        case "clip":
-            return torch.where(cosine > math.cos(max(math.pi - _CLIP - margin, 0.0)), phi, -math.cos(_CLIP))
-    raise ConfigError(f"unknown fallback {fallback!r}; it must be one of auto, hard, easy, clip, none")
+    return 1 - _EDGE[cosine.dtype]
+
+
+def _sloped(cosine: Tensor, value: Tensor, slope: Tensor | None) -> Tensor:
+    """``value`` as a function of ``cosine`` whose derivative is ``slope``, or 1."""
+    found: Tensor = _Sloped.apply(cosine, value, slope)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Sloped(torch.autograd.Function):
+    """A value that comes with its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, cosine: Tensor, value: Tensor, slope: Tensor | None) -> Tensor:
+        ctx.save_for_backward(slope)
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return gradient if slope is None else gradient * slope, None, None

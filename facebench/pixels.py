@@ -20,7 +20,7 @@ def to_input(images: Tensor, preprocess: Preprocess) -> Tensor:
     """Applies colour order, mean and std.
 
     Args:
-        images: uint8 (N, H, W, 3), RGB.
+        images: uint8 (N, H, W, 3), RGB; or floats in the same range 0..255, as augmented faces are. Left as they are.
         preprocess: What the network was, or will be, trained with.
 
     Returns:
@@ -33,4 +33,4 @@ def to_input(images: Tensor, preprocess: Preprocess) -> Tensor:
         torch.tensor(values, dtype=torch.float32, device=images.device).view(3, 1, 1)
         for values in (preprocess.mean, preprocess.std)
     )
-    return planes.sub_(mean).div_(std)
+    return planes.sub(mean).div_(std)  # not in place at first: floats in the right order were not copied

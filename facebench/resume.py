@@ -1,83 +1,149 @@
 """The state of an unfinished training on disk, so that a killed one ends as if nothing had happened.
 
-Tensors go into ``state-<number>.safetensors``; then ``state.json``, which names that file and holds the plain values,
-replaces its predecessor in one step; then older tensors are deleted. A process killed between any two of these leaves
-the previous state whole.
+Each process writes what it alone holds, its rows of tensors that are split over processes, into a file of its own; the
+first one adds everything else. Then it writes the document that names these files and holds the plain values, in one
+step, and deletes the files of the state before. A process killed between any two of these leaves the previous state
+whole. A reader takes the rows it needs out of whichever files hold them, so that a training may be continued by another
+number of processes. Nothing here can carry code.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from facebench.checkpoints import storable
 from facebench.errors import DataError
+from facebench.ranks import wait, world
+from facebench.sharding import is_split, own_rows, rows_here, split_rows
 from facebench.store import write_atomic, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
 
-SCHEMA_NUMBER = 1
-_DOCUMENT = "state.json"
+SCHEMA_NUMBER = 2
+_STATE, _CLASSES = "state.json", "classes.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Tensors and values that were saved, by whatever number of processes.
+
+    Attributes:
+        folder: Where the files lie.
+        files: Name of each file, and the rows it holds of each tensor that is split: (first, stop).
+        values: JSON.
+    """
+
+    folder: Path
+    files: Mapping[str, Mapping[str, tuple[int, int]]]
+    values: Mapping[str, Any]
+
+    def names(self, part: str) -> list[str]:
+        """The tensors below a part, without its name."""
+        start = f"{part}/"
+        found: dict[str, None] = {}
+        for file in self.files:
+            with self._open(file) as stored:
+                names = [name.removeprefix(start) for name in stored.keys() if name.startswith(start)]
+                found |= dict.fromkeys(names)
+        return list(found)
+
+    def read(self, name: str, *, split: bool = False) -> Tensor:
+        """A whole tensor, or this process's rows of it where it is split here.
+
+        Raises:
+            DataError: When it is not there or damaged.
+        """
+        blocks = [(file, rows[name]) for file, rows in self.files.items() if name in rows]
+        if not blocks:
+            with self._open(next(iter(self.files))) as stored:
+                whole: Tensor = stored.get_tensor(name)
+            return whole[slice_of(len(whole))] if split else whole
+        total = max(stop for _, (_, stop) in blocks)
+        wanted = rows_here(total) if split else range(total)
+        pieces: list[Tensor] = []
+        for file, (first, stop) in sorted(blocks, key=lambda block: block[1]):
+            low, high = max(first, wanted.start), min(stop, wanted.stop)
+            if low < high or not pieces:
+                with self._open(file) as stored:
+                    pieces.append(stored.get_slice(name)[max(low - first, 0) : max(high - first, 0)])
+        return torch.cat(pieces)
+
+    def _open(self, file: str) -> Any:
+        return safe_open(self.folder / file, framework="pt")
+
+
+def slice_of(total: int) -> slice:
+    """This process's rows of ``total``."""
+    rows = rows_here(total)
+    return slice(rows.start, rows.stop)
 
 
 def save_state(folder: Path, number: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Replaces the saved state.
+    """Replaces the saved state; all processes call it.
 
     Args:
         folder: Belongs to one training.
         number: Of the state; the same number means the same tensors.
-        tensors: By name.
+        tensors: By name; those made by ``facebench.sharding.split_rows`` are saved by all processes.
         values: JSON.
     """
-    file = f"state-{number}.safetensors"
-    ready = storable(tensors)
-    write_atomic(folder / file, lambda path: save_file(ready, path))
-    document = {"schema_number": SCHEMA_NUMBER, "file": file, "values": values}
-    write_text(folder / _DOCUMENT, json.dumps(document, allow_nan=False))
-    _sweep(folder, keep=file)
+    _save(folder, _STATE, f"state-{number}", tensors, values)
+    if world().first:
+        _sweep(folder, keep=f"state-{number}-")
+    wait()
 
 
-def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The saved tensors and values; None when there are none.
+def load_state(folder: Path) -> Saved | None:
+    """The saved state; None when there is none.
 
     Raises:
         DataError: When the state is damaged.
     """
-    path = folder / _DOCUMENT
-    if not path.is_file():
-        return None
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        if document["schema_number"] != SCHEMA_NUMBER:
-            raise ValueError(f"schema {document['schema_number']} instead of {SCHEMA_NUMBER}")
-        tensors = load_file(folder / document["file"])
-        return tensors, dict(document["values"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise DataError(
-            f"{path}: the state of the training cannot be read: {error}; start again with --fresh"
-        ) from None
+    return _load(folder, _STATE)
 
 
 def forget_state(folder: Path) -> None:
     """Deletes the saved state."""
-    (folder / _DOCUMENT).unlink(missing_ok=True)
-    _sweep(folder, keep="")
+    (folder / _STATE).unlink(missing_ok=True)
+    _sweep(folder, keep="-")
 
 
-def _sweep(folder: Path, *, keep: str) -> None:
-    """Deletes tensors of other states, and the temporary files a killed process left."""
-    for pattern in ("state-*.safetensors", ".state-*", ".weights-*", ".checkpoint-*", ".metrics-*"):
-        for path in folder.glob(pattern):
-            if path.name != keep:
-                path.unlink(missing_ok=True)
+def save_classes(folder: Path, loss: nn.Module) -> None:
+    """Keeps class centres and all else a loss has learnt beside a checkpoint; all processes call it."""
+    _save(folder, _CLASSES, "classes", module_tensors({"loss": loss}), {})
+    wait()
+
+
+def load_classes(folder: Path) -> Saved:
+    """What ``save_classes`` kept.
+
+    Raises:
+        DataError: When there is nothing, or it is damaged.
+    """
+    saved = _load(folder, _CLASSES)
+    if saved is None:
+        raise DataError(f"{folder} holds no class centres ({_CLASSES}); fine-tune with new classes instead")
+    return saved
+
+
+def restore_classes(folder: Path, loss: nn.Module) -> None:
+    """Puts back what ``save_classes`` kept.
+
+    Raises:
+        DataError: When the folder has no classes, or others than this loss: another number of them, another loss.
+    """
+    restore_modules({"loss": loss}, load_classes(folder), what=f"{folder}: the class centres do not fit", cure="use new classes")
 
 
 def module_tensors(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -85,18 +151,32 @@ def module_tensors(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
     return {f"{part}/{name}": value for part, module in parts.items() for name, value in module.state_dict().items()}
 
 
-def restore_modules(parts: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> None:
+def restore_modules(
+    parts: Mapping[str, nn.Module],
+    saved: Saved,
+    *,
+    what: str = "the saved state does not fit",
+    cure: str = "start again with --fresh",
+) -> None:
     """Puts back what ``module_tensors`` took.
 
     Raises:
         DataError: When names or shapes differ.
     """
     for part, module in parts.items():
-        try:
-            module.load_state_dict(_below(tensors, part))
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"the saved state does not fit this {part}: {reason}; start again with --fresh") from None
+        wanted, found = module.state_dict(), saved.names(part)
+        other = sorted(set(wanted).symmetric_difference(found))
+        if other:
+            raise DataError(f"{what}: {part} and file differ in {', '.join(other[:3])}; {cure}")
+        for name, current in wanted.items():
+            with _readable(saved.folder):
+                value = saved.read(f"{part}/{name}", split=is_split(current))
+            here = own_rows(current)
+            if here.shape != value.shape:
+                shapes = f"{list(value.shape)} in the file and {list(here.shape)} here"
+                raise DataError(f"{what}: {part}/{name} has shape {shapes}; {cure}")
+            with torch.no_grad():
+                here.copy_(value)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -110,40 +190,87 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Saved) -> None:
     """Puts back what ``optimizer_tensors`` took, in the memory layout of each parameter.
 
     Another layout would let the machine take another path through the same sums, with other last bits.
+
+    Raises:
+        DataError: When the state is damaged.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _below(tensors, "optimizer").items():
+    for name in saved.names("optimizer"):
         place, entry = name.split("/", 1)
         like = parameters[int(place)]
-        if value.shape == like.shape:
+        with _readable(saved.folder):
+            split = is_split(like) and entry != "step"
+            value = saved.read(f"optimizer/{name}", split=split)
+        if split:
+            value = split_rows(value.to(like.device), len(like))
+        elif value.shape == like.shape:
             value = torch.empty_like(like, dtype=value.dtype, device="cpu").copy_(value)
         state.setdefault(int(place), {})[entry] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def random_tensors() -> dict[str, Tensor]:
-    """The states of torch's own generators, which dropout draws from."""
-    states = {"random/cpu": torch.get_rng_state()}
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        states |= {f"random/cuda:{place}": state for place, state in enumerate(torch.cuda.get_rng_state_all())}
-    return states
+def _save(folder: Path, document: str, stem: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+    here = world()
+    split = {name for name, value in tensors.items() if is_split(value)}
+    ready = {name: own_rows(value) for name, value in tensors.items() if name in split or here.first}
+    contiguous = storable(ready)
+    write_atomic(folder / f"{stem}-{here.rank}.safetensors", lambda path: save_file(contiguous, path))
+    wait()
+    if here.first:
+        files = {
+            f"{stem}-{rank}.safetensors": {name: _rows_of(rank, len(tensors[name])) for name in split}
+            for rank in range(here.size)
+        }
+        stored = {"schema_number": SCHEMA_NUMBER, "files": files, "values": values}
+        write_text(folder / document, json.dumps(stored, allow_nan=False))
 
 
-def restore_random(tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what ``random_tensors`` took, as far as the devices are here."""
-    for name, state in _below(tensors, "random").items():
-        if name == "cpu":
-            torch.set_rng_state(state)
-        elif torch.cuda.is_available() and torch.device(name).index < torch.cuda.device_count():
-            torch.cuda.set_rng_state(state, name)
+def _rows_of(rank: int, total: int) -> tuple[int, int]:
+    block = -(-total // world().size)
+    return min(rank * block, total), min((rank + 1) * block, total)
 
 
-def _below(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
-    start = f"{part}/"
-    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+def _load(folder: Path, name: str) -> Saved | None:
+    path = folder / name
+    if not path.is_file():
+        return None
+    with _readable(path):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema_number"] != SCHEMA_NUMBER:
+            raise ValueError(f"schema {document['schema_number']} instead of {SCHEMA_NUMBER}")
+        files = {
+            str(file): {name: (int(first), int(stop)) for name, (first, stop) in rows.items()}
+            for file, rows in document["files"].items()
+        }
+        for file in files:
+            if "/" in file or "\\" in file:
+                raise ValueError(f"{file!r} is no name of a file beside it")
+            with safe_open(folder / file, framework="pt"):
+                pass
+        return Saved(folder, files, dict(document["values"]))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns whatever a damaged file raises into one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise DataError(
+            f"{path}: the state of the training cannot be read: {error}; start again with --fresh"
+        ) from None
+
+
+def _sweep(folder: Path, *, keep: str) -> None:
+    """Deletes tensors of other states, and the temporary files killed processes left."""
+    written = ("state", "weights", "checkpoint", "metrics", "classes", "steps")
+    for pattern in ("state-*.safetensors", *(f".{name}-*" for name in written)):
+        for path in folder.glob(pattern):
+            if not path.name.startswith(keep):
+                path.unlink(missing_ok=True)

@@ -14,8 +14,8 @@ WINGS = ("plugins", "protocols", "reports")
 
 # An arrow may only go down: a room imports rooms of lower floors, or of its own where that makes no circle.
 FLOORS = [
-    {"errors", "margins", "metrics"},
-    {"declare", "results", "config", "progress", "logs"},
+    {"errors", "margins", "metrics", "ranks", "sharding"},
+    {"declare", "results", "config", "progress", "logs", "centres", "classoptions", "augmentations"},
     {"contracts", "embeddings", "specs", "store", "scorefiles"},
     {
         "hooks",
@@ -27,6 +27,7 @@ FLOORS = [
         "measures",
         "schedules",
         "pixels",
+        "augment",
         "resume",
         "loading",
     },
@@ -38,6 +39,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 # What strangers may import, and so what our own wings may.
 PUBLIC = {
     "facebench",
+    "facebench.centres",
     "facebench.checkpoints",
     "facebench.datasets",
     "facebench.demo",
@@ -47,6 +49,8 @@ PUBLIC = {
     "facebench.margins",
     "facebench.measures",
     "facebench.metrics",
+    "facebench.ranks",
+    "facebench.sharding",
     "facebench.store",
     "facebench.testing",
     "facebench.training",

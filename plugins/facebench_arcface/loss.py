@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
-from torch.nn import functional
 
 from facebench import LossOutput
-from facebench.margins import arcface_target, cosine_logits, replace_target, target_cosine
+from facebench.centres import ClassCentres
+from facebench.margins import arcface_target
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,21 +29,18 @@ class ArcFaceLoss(nn.Module):
         options: Scale, margin, and what to do where implementations differ.
 
     Attributes:
-        centres: (C, D), raw; one row per class.
+        centres: One per class.
     """
 
     def __init__(self, num_classes: int, embedding_size: int, options: ArcFaceOptions) -> None:
         super().__init__()
         self.options = options
-        self.centres = nn.Parameter(torch.empty(num_classes, embedding_size).normal_(std=0.01))
+        self.centres = ClassCentres(num_classes, embedding_size, options)
 
     def forward(self, batch: Batch, features: Features[Tensor]) -> LossOutput:
         """The mean loss over the batch; terms: mean cosine with the own class, and how often that class is nearest."""
         options = self.options
-        cosine = cosine_logits(features.vectors, self.centres)
-        own = target_cosine(cosine, batch.labels)
-        phi = arcface_target(own, options.margin, gradient=options.gradient, fallback=options.fallback)
-        logits = replace_target(cosine, batch.labels, phi) * options.scale
-        nearest = cosine.detach().argmax(dim=1) == batch.labels
-        terms = {"target_cosine": own.detach().mean(), "accuracy": nearest.float().mean()}
-        return LossOutput(total=functional.cross_entropy(logits, batch.labels), terms=terms)
+        cosines = self.centres(features.vectors, batch.labels)
+        phi = arcface_target(cosines.own(), options.margin, gradient=options.gradient, fallback=options.fallback)
+        losses = cosines.scaled_cross_entropy(phi, options.scale)
+        return LossOutput(total=losses.mean(), terms=cosines.terms())

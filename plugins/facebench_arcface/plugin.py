@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from facebench import LossSpec, TrainerOptions, TrainerSpec, hookimpl, option, options
+from facebench import ClassOptions, LossSpec, TrainerOptions, TrainerSpec, hookimpl, option, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ DEMO: dict[str, dict[str, Any]] = {
 
 
 @options
-class ArcFaceOptions:
+class ArcFaceOptions(ClassOptions):
     """Options of the loss."""
 
     scale: float = option(default=64.0, help="s: the length given to embeddings, logits are s * cosine", gt=0, le=1000)

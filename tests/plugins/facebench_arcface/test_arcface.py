@@ -24,7 +24,7 @@ def made(case, **chosen):
     centres = torch.tensor(inputs["W"], dtype=torch.float64)
     loss = ArcFaceLoss(*centres.shape, options).double()
     with torch.no_grad():
-        loss.centres.copy_(centres)
+        loss.centres.weight.copy_(centres)
     vectors = torch.tensor(inputs["X"], dtype=torch.float64, requires_grad=True)
     return loss, vectors, Batch(images=torch.empty(0), labels=torch.tensor(inputs["y"]))
 
@@ -42,13 +42,13 @@ def test_golden(case, gradient, ending):
     close = {"rtol": 1e-9, "atol": 1e-11}
     np.testing.assert_allclose(output.total.item(), expected["loss"], **close)
     np.testing.assert_allclose(vectors.grad.numpy(), expected["dX" + ending], **close)
-    np.testing.assert_allclose(loss.centres.grad.numpy(), expected["dW" + ending], **close)
+    np.testing.assert_allclose(loss.centres.weight.grad.numpy(), expected["dW" + ending], **close)
 
 
 def test_terms_say_how_near_the_own_class_is():
     loss = ArcFaceLoss(3, 2, plugin.ArcFaceOptions())
     with torch.no_grad():
-        loss.centres.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, -1.0]]))
+        loss.centres.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, -1.0]]))
     vectors = torch.tensor([[3.0, 0.0], [1.0, 0.0]])
     terms = loss(Batch(images=torch.empty(0), labels=torch.tensor([0, 1])), Features(vectors)).terms
     assert {name: term.item() for name, term in terms.items()} == {"target_cosine": 0.5, "accuracy": 0.5}
@@ -56,9 +56,9 @@ def test_terms_say_how_near_the_own_class_is():
 
 def test_centres_start_small_and_follow_the_seed():
     torch.manual_seed(3)
-    one = ArcFaceLoss(500, 64, plugin.ArcFaceOptions()).centres
+    one = ArcFaceLoss(500, 64, plugin.ArcFaceOptions()).centres.weight
     torch.manual_seed(3)
-    assert torch.equal(one, ArcFaceLoss(500, 64, plugin.ArcFaceOptions()).centres)
+    assert torch.equal(one, ArcFaceLoss(500, 64, plugin.ArcFaceOptions()).centres.weight)
     assert one.std().item() == pytest.approx(0.01, rel=0.05)
 
 

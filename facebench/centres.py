@@ -1,0 +1,290 @@
+"""Class centres: the last matrix of a classifier, whole or split over processes, all of it or a sample.
+
+Every loss that tells identities apart owns a ``ClassCentres`` and calls it once per step. It gathers the batch of all
+processes, multiplies it with the classes that this process holds, and says which column is each face's own. The loss
+decides what happens to those cosines; ``ClassCosines`` brings them together again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+from facebench.margins import cosine_logits, filter_others
+from facebench.ranks import world
+from facebench.sharding import cross_entropy, gathered, largest, own_rows, rows_here, split_rows, summed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from facebench.classoptions import ClassOptions
+
+# Rows drawn with one seed. Fixed, so that any block of rows can be drawn without the others.
+_DRAWN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCosines:
+    """Cosines between the faces of all processes and the classes at hand in this one.
+
+    Attributes:
+        cosine: (N, C'), with gradient; float32 or float64. N counts the faces of all processes, C' the classes that
+            this process holds and, where classes are sampled, drew.
+        column: int64 (N,), the column of each face's own class, -1 where another process holds it.
+        vectors: (N, D), the raw embeddings of all processes, detached.
+        labels: int64 (N,), the classes of all processes' faces.
+        widest: The largest C' of all processes.
+    """
+
+    cosine: Tensor
+    column: Tensor
+    vectors: Tensor
+    labels: Tensor
+    widest: int
+
+    @property
+    def here(self) -> Tensor:
+        """Bool (N,): whether this process holds the face's own class."""
+        return self.column >= 0
+
+    def own(self) -> Tensor:
+        """(N,), the cosine of each face with its own class; only where ``here``, else the cosine of some other."""
+        return self.cosine.gather(1, self.column.clamp(min=0)[:, None]).squeeze(1)
+
+    def others(self) -> Tensor:
+        """Bool (N, C'): True but in the column of the own class."""
+        mask = torch.ones_like(self.cosine, dtype=torch.bool)
+        return mask.scatter_(1, self.column.clamp(min=0)[:, None], ~self.here[:, None])
+
+    def replaced(self, own: Tensor) -> Tensor:
+        """(N, C'), the cosines with each face's own replaced; gradients flow through both.
+
+        Args:
+            own: (N,); values where not ``here`` are ignored.
+        """
+        if world().size == 1:
+            return self.cosine.scatter(1, self.column[:, None], own[:, None])
+        values = torch.where(self.here, own, self.own())
+        return self.cosine.scatter(1, self.column.clamp(min=0)[:, None], values[:, None])
+
+    def cross_entropy(self, logits: Tensor) -> Tensor:
+        """(N,), minus the logarithm of the softmax at the own class, over the classes of all processes.
+
+        Args:
+            logits: (N, C') for the columns of ``cosine``.
+        """
+        return cross_entropy(logits, self.column, widest=self.widest)
+
+    def filtered(self, threshold: float) -> ClassCosines:
+        """These cosines after ``filter_others``; themselves where the threshold is 0."""
+        if not threshold:
+            return self
+        return replace(self, cosine=filter_others(self.cosine, self.others(), threshold))
+
+    def scaled_cross_entropy(self, own: Tensor, scale: float) -> Tensor:
+        """(N,), ``cross_entropy(replaced(own) * scale)`` in half the passes over (N, C').
+
+        Args:
+            own: (N,), what replaces the cosine with the own class.
+            scale: What all of them are multiplied with.
+        """
+        if world().size > 1:
+            return self.cross_entropy(self.replaced(own) * scale)
+        found: Tensor = _ScaledCrossEntropy.apply(self.cosine, own, self.column[:, None], scale)  # type: ignore[no-untyped-call]
+        return found
+
+    def everywhere(self, own: Tensor) -> Tensor:
+        """(N,), values that are known only where ``here``, made known to all processes."""
+        return summed(torch.where(self.here, own, 0))
+
+    def terms(self) -> dict[str, Tensor]:
+        """For the log: the mean cosine with the own class, and how often that class is the nearest."""
+        with torch.no_grad():
+            own = self.everywhere(self.own())
+            nearest = largest(self.cosine.amax(dim=1))
+            return {"target_cosine": own.mean(), "accuracy": (own >= nearest).to(own.dtype).mean()}
+
+
+class _ScaledCrossEntropy(torch.autograd.Function):
+    """Cross-entropy of scaled cosines in a single process, its gradient by hand: one exponential instead of two."""
+
+    @staticmethod
+    def forward(ctx: Any, cosine: Tensor, own: Tensor, column: Tensor, scale: float) -> Tensor:
+        own = own[:, None] * scale
+        powers = (cosine * scale).scatter_(1, column, own)
+        top = powers.amax(dim=1, keepdim=True)
+        total = powers.sub_(top).exp_().sum(dim=1, keepdim=True)
+        ctx.save_for_backward(powers, total, column)
+        ctx.scale = scale
+        return (total.log() + top).sub_(own).squeeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        powers, total, column = ctx.saved_tensors
+        upstream = gradient[:, None] * ctx.scale
+        to_cosine = powers * (upstream / total)
+        to_own = to_cosine.gather(1, column).sub_(upstream)
+        return to_cosine.scatter_(1, column, 0.0), to_own.squeeze(1), None, None
+
+
+class ClassCentres(nn.Module):
+    """One centre, or several, for each class.
+
+    In a single process ``weight`` is the whole matrix. Among several it is a DTensor of which each process holds a
+    block of rows, with the values it would have in the whole matrix: where the blocks begin changes nothing else.
+
+    Sampling (Partial FC, An et al., CVPR 2022): in training, a step uses the classes of the batch and others drawn by
+    chance until ``sample_rate`` of all classes are there; if the batch alone has more, no others. Unlike the authors'
+    code the draw is over all classes and not over each process's, so that the number of processes does not decide it.
+    Only drawn centres move, with their own momentum, as in the authors' first version; ``update_unsampled`` lets all of
+    them move, as in their second.
+
+    Args:
+        num_classes: C.
+        embedding_size: D.
+        options: Sampling.
+        subcentres: K centres for each class; a face's cosine with a class is the largest of them (Deng et al., ECCV
+            2020).
+        std: The centres start as N(0, std^2); only their directions matter, and how fast these can turn.
+
+    Attributes:
+        weight: (C, K * D), raw: a row for each class, its centres side by side.
+    """
+
+    seed: Tensor
+    steps: Tensor
+
+    def __init__(
+        self, num_classes: int, embedding_size: int, options: ClassOptions, *, subcentres: int = 1, std: float = 0.01
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.embedding_size = embedding_size
+        self.subcentres = subcentres
+        self.options = options
+        self.classes = rows_here(num_classes)
+        # One number from torch's generator, which every process seeds alike before it builds a loss.
+        seed = int(torch.randint(2**62, ()))
+        local = _drawn(self.classes, subcentres * embedding_size, seed).mul_(std)
+        self.weight = nn.Parameter(split_rows(local, num_classes), requires_grad=not self.lends)
+        self.register_buffer("seed", torch.tensor(seed))
+        self.register_buffer("steps", torch.tensor(0))
+        # The centres of one step while the optimiser has them, and which rows of ``weight`` they are.
+        self.active = nn.Parameter(local.new_empty(0, local.shape[1])) if self.lends else None
+        self._lent: Tensor | None = None
+
+    @property
+    def samples(self) -> bool:
+        """Whether a step uses a part of the classes only."""
+        return self.options.sample_rate < 1
+
+    @property
+    def lends(self) -> bool:
+        """Whether the optimiser sees the centres of a step only, so that no others move."""
+        return self.samples and not self.options.update_unsampled
+
+    def forward(self, vectors: Tensor, labels: Tensor) -> ClassCosines:
+        """Cosines of the faces of all processes with this process's classes.
+
+        Args:
+            vectors: (n, D), this process's embeddings, raw; n is the same in all processes.
+            labels: int64 (n,), in 0..C-1.
+        """
+        rows, goal = gathered(vectors), gathered(labels)
+        if self.training and self.samples:
+            weight, column, widest = self._sampled(goal)
+        else:
+            weight, widest = own_rows(self.weight), -(-self.num_classes // world().size)
+            column = goal
+            if world().size > 1:
+                column = torch.where(
+                    (goal >= self.classes.start) & (goal < self.classes.stop), goal - self.classes.start, -1
+                )
+        cosine = cosine_logits(rows, weight.reshape(-1, self.embedding_size))
+        if self.subcentres > 1:
+            cosine = cosine.view(len(cosine), -1, self.subcentres).amax(dim=2)
+        return ClassCosines(cosine, column, rows.detach(), goal, widest)
+
+    def _sampled(self, goal: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Centres of the classes drawn for this step, each face's column among them, and the widest draw."""
+        generator = torch.Generator(goal.device).manual_seed(int(self.seed) + int(self.steps))
+        self.steps += 1
+        chance = torch.rand(self.num_classes, generator=generator, device=goal.device)
+        chance[goal] = 2.0
+        count = max(int(self.options.sample_rate * self.num_classes), int((chance > 1).sum()))
+        drawn = chance.topk(count).indices.sort().values
+        block = -(-self.num_classes // world().size)
+        edges = torch.arange(world().size + 1, device=goal.device) * block
+        cuts: list[int] = torch.searchsorted(drawn, edges).tolist()
+        low, high = cuts[world().rank], cuts[world().rank + 1]
+        column = _place(torch.searchsorted(drawn, goal), low, high)
+        rows = drawn[low:high] - self.classes.start
+        if self.active is None:
+            weight = own_rows(self.weight)[rows]
+        else:
+            weight, self._lent = self.active, rows
+            weight.data = own_rows(self.weight.detach())[rows]
+        return weight, column, max(b - a for a, b in pairwise(cuts))
+
+    def prepare(self, optimizer: torch.optim.Optimizer) -> None:
+        """Makes room for what the optimiser keeps of each centre, when it sees only some of them at a time."""
+        if self.active is None:
+            return
+        names = ("exp_avg", "exp_avg_sq") if "betas" in optimizer.defaults else ("momentum_buffer",)
+        for name in names:
+            kept = torch.zeros_like(own_rows(self.weight.detach()))
+            self.register_buffer(f"kept_{name}", split_rows(kept, self.num_classes))
+
+    def lend(self, optimizer: torch.optim.Optimizer) -> None:
+        """Hands the optimiser what it knows of this step's centres; call before its step."""
+        if self.active is None or self._lent is None:
+            return
+        state = optimizer.state[self.active]
+        if "betas" in optimizer.defaults:
+            fused = self.active.device if self.active.is_cuda else None
+            state.setdefault("step", torch.zeros((), dtype=torch.float32, device=fused))
+        for name, kept in self._kept():
+            state[name] = kept[self._lent]
+
+    def collect(self, optimizer: torch.optim.Optimizer) -> None:
+        """Takes this step's centres back; call after the optimiser's step."""
+        if self.active is None or self._lent is None:
+            return
+        state = optimizer.state[self.active]
+        own_rows(self.weight.detach())[self._lent] = self.active.detach()
+        for name, kept in self._kept():
+            found = state.pop(name, None)
+            if found is not None:
+                kept[self._lent] = found
+        self.active.data, self.active.grad, self._lent = self.active.data[:0], None, None
+
+    def _kept(self) -> Iterator[tuple[str, Tensor]]:
+        """What is kept for the optimiser: name and (classes here, K * D)."""
+        for name, buffer in self.named_buffers(recurse=False):
+            if name.startswith("kept_"):
+                yield name.removeprefix("kept_"), own_rows(buffer)
+
+
+def _place(number: Tensor, first: int, stop: int) -> Tensor:
+    """Numbers counted from ``first``; -1 for those outside ``first`` to ``stop``."""
+    return torch.where((number >= first) & (number < stop), number - first, -1)
+
+
+def _drawn(rows: range, width: int, seed: int) -> Tensor:
+    """Rows of a matrix of standard normal values, of which any block can be drawn without the others."""
+    found = torch.empty(len(rows), width)
+    generator = torch.Generator()
+    for block in range(rows.start // _DRAWN, -(-rows.stop // _DRAWN)):
+        first = block * _DRAWN
+        values = torch.randn(_DRAWN, width, generator=generator.manual_seed(seed + block))
+        here = range(max(first, rows.start), min(first + _DRAWN, rows.stop))
+        found[here.start - rows.start : here.stop - rows.start] = values[here.start - first : here.stop - first]
+    return found
