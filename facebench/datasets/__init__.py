@@ -12,6 +12,7 @@ from facebench.datasets.listing import CsvList
 from facebench.datasets.opening import open_images
 from facebench.datasets.pack import Pack, PackImages, read_pack, write_pack
 from facebench.datasets.reading import Batch, read_batch
+from facebench.datasets.records import RecordImages, write_records
 from facebench.datasets.selected import SelectedFaces
 from facebench.datasets.tar import TarImages
 
@@ -22,10 +23,12 @@ __all__ = [
     "ImageFolder",
     "Pack",
     "PackImages",
+    "RecordImages",
     "SelectedFaces",
     "TarImages",
     "open_images",
     "read_batch",
     "read_pack",
     "write_pack",
+    "write_records",
 ]

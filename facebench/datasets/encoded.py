@@ -12,6 +12,7 @@ from facebench.contracts import Face
 from facebench.images import decode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
@@ -28,7 +29,7 @@ class EncodedImages(ABC):
         labels: Class of each, int64 (N,), -1 when unknown.
     """
 
-    def __init__(self, path: Path, *, name: str, keys: list[str], labels: npt.NDArray[np.int64]) -> None:
+    def __init__(self, path: Path, *, name: str, keys: Sequence[str], labels: npt.NDArray[np.int64]) -> None:
         self.path = path
         self.name = name
         self.keys = keys

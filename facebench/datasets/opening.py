@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from facebench.datasets.folder import ImageFolder
 from facebench.datasets.listing import CsvList
 from facebench.datasets.pack import PackImages
+from facebench.datasets.records import RecordImages, holds_records
 from facebench.datasets.tar import TarImages
 from facebench.errors import DataError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 FORMS = (
     "a folder of pictures, a plain .tar of pictures, a .csv list (path,label) beside its pictures, "
-    "an InsightFace pack (.bin or .bin.xz)"
+    "an InsightFace pack (.bin or .bin.xz), an InsightFace training set (a folder with .rec and .idx, or the .rec)"
 )
 _COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".tar.zst", ".zip")
 
@@ -33,7 +34,7 @@ def open_images(path: Path) -> EncodedImages:
     """
     name = path.name.lower()
     if path.is_dir():
-        return ImageFolder(path)
+        return RecordImages(path) if holds_records(path) else ImageFolder(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {FORMS}")
     if name.endswith(_COMPRESSED_TARS):
@@ -44,4 +45,6 @@ def open_images(path: Path) -> EncodedImages:
         return CsvList(path)
     if name.endswith((".bin", ".xz")):
         return PackImages(path)
+    if name.endswith(".rec"):
+        return RecordImages(path)
     raise DataError(f"{path}: not a form that is read; expected {FORMS}")
