@@ -56,6 +56,9 @@ class TrainerOptions(AugmentOptions):
     corrupt: Literal["stop", "skip"] = option(
         default="stop", help="what an unreadable picture does: stop the training, or show another face in its place"
     )
+    label_noise: float = option(
+        default=0.0, help="share of the faces that get the label of another class, for trials of robustness", ge=0, le=1
+    )
     validate_every: int = option(default=1, help="epochs between evaluations on the validation protocols", ge=1)
     keep: Literal["last", "best"] = option(
         default="last", help="which network is kept: the last, or the best on the first validation protocol"

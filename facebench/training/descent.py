@@ -104,7 +104,7 @@ class Descent:
             state = self._scaler.state_dict()
             found["scaler/scale"] = torch.tensor([state["scale"], state["_growth_tracker"]], dtype=torch.float64)
         if self._mean is not None:
-            found["mean/count"] = self._mean.n_averaged
+            found["averaged/count"] = self._mean.n_averaged
         return found
 
     def restore(self, saved: Saved) -> None:
@@ -119,7 +119,7 @@ class Descent:
             scale, grown = saved.read("scaler/scale").tolist()
             self._scaler.load_state_dict({**self._scaler.state_dict(), "scale": scale, "_growth_tracker": int(grown)})
         if self._mean is not None:
-            self._mean.n_averaged.copy_(saved.read("mean/count"))
+            self._mean.n_averaged.copy_(saved.read("averaged/count"))
 
     def _parts(self) -> dict[str, nn.Module]:
         parts = {"backbone": self._backbone, "loss": self._loss}

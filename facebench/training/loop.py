@@ -30,6 +30,7 @@ from facebench.schedules import rate_at
 from facebench.sharding import averaged
 from facebench.training.descent import Descent
 from facebench.training.journal import Journal, Tables, not_finite
+from facebench.training.noise import with_noise
 from facebench.training.order import MIRROR, PERTURB, TORCH, Order, randomness
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ class Loop:
         self.job, self.options, self.perturb = job, options, perturb
         if options.keep == "best" and job.validate is None:
             raise ConfigError("trainer.keep=best needs something to judge by; name a protocol with --validate")
-        self.labels = torch.from_numpy(_checked_labels(job))
+        labels = _checked_labels(job)
+        if options.label_noise:
+            labels = with_noise(labels, options.label_noise, classes=job.num_classes, seed=job.seed)
+            log.warning("%d of %d labels were made wrong on purpose", (labels != job.dataset.labels).sum(), len(labels))
+        self.labels = torch.from_numpy(labels)
         self.device = torch.device(job.device)
         self.order = Order(len(self.labels), options.batch_size, options.accumulate, job.seed, world())
         self.dtype = torch.float64 if options.precision == "float64" else torch.float32

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from facebench.ranks import World
 
-# Separate streams of random numbers from one seed: the order of the faces, their mirroring, what perturbs them, and
-# what networks and losses draw.
-ORDER, MIRROR, PERTURB, TORCH = 1, 2, 3, 4
+# Separate streams of random numbers from one seed: the order of the faces, their mirroring, what perturbs them, what
+# networks and losses draw, and wrong labels.
+ORDER, MIRROR, PERTURB, TORCH, NOISE = 1, 2, 3, 4, 5
 
 
 def randomness(stream: int, seed: int, *place: int) -> np.random.Generator:

@@ -17,6 +17,7 @@ from facebench.schedules import TrainerOptions
 from facebench.testing import toy_faces, toy_job
 from facebench.training import ClassifierTrainer
 from facebench_arcface import plugin as arcface
+
 sface = None
 
 PLUGINS = {"arcface": arcface}

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
-import csv
+import json
 import os
 import random
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from toy_training import LEFT, QUICK, Interrupted, Stop, fit, table
 
 from facebench.checkpoints import load_weights, read_checkpoint
 from facebench.contracts import Features, LossOutput
@@ -20,32 +20,6 @@ from facebench.schedules import TrainerOptions
 from facebench.store import locked
 from facebench.testing import TinyBackbone, TinyLoss, ToyFaces, toy_faces, toy_job
 from facebench.training import ClassifierTrainer
-
-LEFT = ["checkpoint.json", "classes-0.safetensors", "classes.json", "metrics.csv", "weights.safetensors"]
-QUICK = {"epochs": 2, "batch_size": 8, "learning_rate": 0.05, "workers": 1}
-
-
-def fit(folder, *, perturb=None, dataset=None, loss=TinyLoss, backbone=TinyBackbone, change=None, seed=0, **options):
-    """Trains and returns the checkpoint, the network, and what was told of the epochs."""
-    chosen = TrainerOptions(**(QUICK | options))
-    told = []
-    job = toy_job(
-        folder,
-        options=chosen,
-        dataset=dataset,
-        loss=loss,
-        backbone=backbone,
-        epoch_ended=lambda epoch, values: told.append((epoch, values)),
-        seed=seed,
-    )
-    job = replace(job, **(change or {}))
-    checkpoint = ClassifierTrainer(chosen, perturb=perturb).fit(job)
-    return checkpoint, job.backbone, told
-
-
-def table(folder):
-    with (folder / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
 
 
 def test_learns_to_tell_the_toys_apart(tmp_path):
@@ -103,32 +77,6 @@ def test_no_epochs_leave_the_network_as_it_was_built(tmp_path):
     other = TinyBackbone()
     load_weights(checkpoint.folder, other)
     assert told == [] and all(torch.equal(value, fresh[name]) for name, value in other.state_dict().items())
-
-
-class Interrupted(Exception):
-    pass
-
-
-class Stop:
-    """Progress that interrupts at a step."""
-
-    def __init__(self, at):
-        self.left = at
-
-    def bar(self, total, what, *, unit="it", start=0):
-        self.total, self.start = total, start
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def advance(self, steps=1, **values):
-        self.left -= 1
-        if self.left < 0:
-            raise Interrupted
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -263,9 +211,13 @@ class Bursting(TinyLoss):
 
 
 def test_a_loss_that_is_not_finite_stops_the_training_and_saves_nothing_of_it(tmp_path):
-    with pytest.raises(FacebenchError, match=r"loss is nan in epoch 2, step 2 \(faces toy/\d/\d+, .* and 4 more; all of them in "):
+    told = r"loss is nan in epoch 2, step 2 \(faces toy/\d/\d+, .* and 4 more; all of them in .*stopped.json"
+    with pytest.raises(FacebenchError, match=told):
         fit(tmp_path, loss=Bursting, save_seconds=0.0)
     assert not (tmp_path / "checkpoint.json").exists()
+    stopped = json.loads((tmp_path / "stopped.json").read_text())
+    assert (stopped["epoch"], stopped["step"], stopped["values"]["loss"]) == (2, 2, "nan")
+    assert len(stopped["faces"]) == 8 and set(stopped["faces"]) < set(toy_faces().keys)
     assert fit(tmp_path)[0].sha256 == fit(tmp_path / "whole")[0].sha256
 
 
