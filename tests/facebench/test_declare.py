@@ -5,6 +5,7 @@ import math
 import pkgutil
 import subprocess
 import sys
+from types import ModuleType
 from typing import Literal
 
 import pytest
@@ -153,3 +154,62 @@ def test_options_that_cannot_change_a_number_are_known():
     assert undecided(NoOptions) == set()
     with pytest.raises(ValidationError):
         Some(workers=-1)
+
+
+@options
+class Taller(Sample):
+    """A sample with more."""
+
+    kind: Literal["soft", "hard"] = option(default="soft", help="another way")
+    workers: int = option(default=0, help="threads", decides=False, ge=0)
+
+
+@options
+class Tallest(Taller):
+    """More still; its own check runs beside the inherited limits."""
+
+    height: float = option(default=2.0, help="metres", gt=0)
+
+    def __post_init__(self) -> None:
+        if self.height < self.margin:
+            raise ConfigError("height is below margin")
+
+
+def test_options_are_inherited():
+    assert list(described(Tallest)) == [
+        *list(described(Sample))[:2],
+        ("kind", "Literal['soft', 'hard']", "soft", "another way"),
+        *list(described(Sample))[3:],
+        ("workers", "int", 0, "threads"),
+        ("height", "float", 2.0, "metres"),
+    ]
+    assert (undecided(Sample), undecided(Tallest)) == (set(), {"workers"})
+    assert unusable(Taller) == unusable(Tallest) == ""
+    assert Tallest(margin=1.0, kind="hard", height=1.5) == Tallest(**dataclasses.asdict(Sample(margin=1.0)), height=1.5)
+    assert Sample().kind == "hard", "a child changed its parent"
+
+
+@pytest.mark.parametrize("values", [{"margin": 3.1}, {"kind": "easy"}, {"workers": -1}, {"height": 0}, {"marks": ()}])
+def test_inherited_options_keep_their_checks(values):
+    with pytest.raises(ConfigError, match=rf"trainer\.{next(iter(values))}"):
+        build_options(Tallest, values, "trainer")
+
+
+def test_an_inheriting_class_refuses_what_nobody_declared():
+    with pytest.raises(UnknownName, match=r"did you mean 'margin'\?"):
+        build_options(Tallest, {"margins": 1}, "trainer")
+    with pytest.raises(ConfigError, match="height is below margin"):
+        build_options(Tallest, {"height": 0.1}, "trainer")
+
+
+def test_what_a_parent_needs_for_its_types_the_child_need_not_import(monkeypatch):
+    """Annotations are strings; those of the parent are read where the parent was written."""
+    module = ModuleType("stranger")
+    monkeypatch.setitem(sys.modules, "stranger", module)
+    source = "from __future__ import annotations\nclass Own(Parent):\n    size: int = 3\n"
+    vars(module).update(Parent=Sample)
+    exec(source, vars(module))
+    own = options(module.Own)
+    assert own(kind="easy") == own(kind="easy", size=3, margin=0.5)
+    with pytest.raises(ConfigError, match=r"trainer\.kind"):
+        build_options(own, {"kind": "soft"}, "trainer")

@@ -59,3 +59,31 @@ def test_pictures_of_another_size_are_counted():
     batch = next(batches)
     assert batch.images.shape == (4, 112, 112, 3) and batch.resized == 4
     batches.close()
+
+
+def test_what_cannot_be_read_is_skipped_on_demand():
+    """The same batches whatever the number of threads, of the same size, and every replaced face is named."""
+
+    class Spotted(ToyFaces):
+        def __getitem__(self, index):
+            if index in (9, 10, 31):
+                raise DataError(f"face {self.keys[index]} is damaged")
+            return super().__getitem__(index)
+
+        def batch(self, indices):
+            return np.stack([self[int(index)].image for index in indices])
+
+    toys = toy_faces()
+    faces = Spotted(toys.batch(np.arange(len(toys))), toys.labels, 0)
+    for workers in (1, 3):
+        batches = list(read_ahead(faces, PARTS, size=(112, 112), workers=workers, corrupt="skip"))
+        assert [batch.indices.tolist() for batch in batches] == [
+            *(part.tolist() for part in PARTS[:2]),
+            [8, 11, 11, 11],
+            *(part.tolist() for part in PARTS[3:7]),
+            [28, 29, 30, 28],
+        ]
+        assert [len(batch.unreadable) for batch in batches] == [0, 0, 2, 0, 0, 0, 0, 1]
+        for batch in batches:
+            assert np.array_equal(batch.images, toys.batch(batch.indices))
+            assert np.array_equal(batch.labels, toys.labels[batch.indices])
