@@ -8,39 +8,35 @@ same bytes.
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import shutil
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebench import __version__
 from facebench.contracts import fingerprint_of
 from facebench.embeddings import Embeddings
-from facebench.errors import DataError, FacebenchError
+from facebench.errors import DataError
 from facebench.images import mirror as mirrored_images
 from facebench.loading import read_ahead
-from facebench.store import locked, write_text
+from facebench.progress import Bars
+from facebench.ranks import told, wait, world
+from facebench.rows import Rows, kept
+from facebench.store import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy.typing as npt
 
     from facebench.contracts import Embedder, FaceDataset, Features, Progress
+    from facebench.ranks import World
+    from facebench.rows import Kept
 
-# Rows are made durable at least this often; a killed run loses no more.
-NOTE_SECONDS = 2.0
-_COMPLETE = "embeddings.json"
-_UNDERWAY = "underway.json"
-_ARRAYS = ("vectors", "mirrored", "confidence")
-# What a file system says that cannot reserve room; all else it says is about the room.
-_NO_RESERVING = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
+_SHARED = "on several machines the cache (--cache) must lie on a file system that all of them share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,43 +76,150 @@ def embed(
 ) -> Embedded:
     """Embeds a data set into a folder, or continues, or reads what is already there.
 
+    Processes that have joined share the work, and all of them must call this: each embeds its own stretch of batches
+    into a folder inside the folder, with a note of its own, and the first one puts the stretches together. The disk
+    holds the embeddings twice for that moment. Processes on several machines need a file system that they share. What
+    a killed run left is continued by as many processes as that run had; another number begins again.
+
     Args:
-        embedder: What embeds.
+        embedder: What embeds; each process has its own, of the same weights.
         dataset: The faces.
         folder: Belongs to this set of embeddings alone: name it by ``fingerprint``.
         batch_size: Faces per forward pass.
-        workers: Decoding threads; 0 takes one per core.
+        workers: Decoding threads of each process; 0 takes one per core.
         mirror: Whether to embed the mirrored faces as well.
-        progress: For the bar.
+        progress: For the bar; among several processes the first one shows how far its own stretch is.
 
     Raises:
-        DataError: When a picture cannot be decoded or the embedder returns something else than finite (N, D).
+        DataError: When a picture cannot be decoded, the embedder returns something else than finite (N, D), or one
+            process does not find what another one wrote. The other processes then wait to be ended by their launcher.
         FacebenchError: When the folder cannot be written, or its disk is full.
     """
     count = len(dataset)
     if not count:
         raise DataError(f"data set {dataset.name!r} holds no faces to embed")
-    name = fingerprint(embedder, dataset, mirror=mirror)
-    with locked(folder):  # others wait, and then find the work done
-        finished = None
-        with suppress(DataError):  # what is damaged is made again
-            finished = _finished(folder, dataset, name)
-        if finished is not None:
-            return finished
-        rows = _Rows(folder, count, name)
-        parts = (np.arange(first, min(first + batch_size, count)) for first in range(rows.done, count, batch_size))
-        batches = read_ahead(dataset, parts, size=embedder.preprocess.size, workers=workers)
-        with progress.bar(count, f"embedding {dataset.name}", unit="face", start=rows.done) as bar:
-            for batch in batches:
-                rows.add(_both(embedder, batch.images, mirror=mirror), resized=batch.resized)
-                bar.advance(len(batch.images))
-        rows.close()
-        complete = _finished(folder, dataset, name)
+    here = world()
+    work = _Work(embedder, dataset, fingerprint(embedder, dataset, mirror=mirror), batch_size, workers, mirror)
+    complete = None
+    with locked(folder) if here.first else nullcontext():  # other runs wait, and then find the work done
+        if here.first:
+            with suppress(DataError):  # what is damaged is made again
+                complete = _finished(folder, dataset, work.name)
+        reused = _agreed(work, here, complete is not None)
+        if not reused:
+            _make(work, folder, here, progress)
+        if here.first:
+            _sweep(folder)
+            complete = complete or _finished(folder, dataset, work.name)
+    wait()
+    complete = complete or _finished(folder, dataset, work.name)
     if complete is None:
         raise DataError(
             f"{folder}: the embeddings vanished while they were being read; is something deleting the cache?"
+            if here.first
+            else f"{folder}: process {here.rank} does not see what the first process wrote; {_SHARED}"
         )
-    return Embedded(complete.embeddings, complete.resized, reused=False)
+    return Embedded(complete.embeddings, complete.resized, reused=reused)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is embedded, and how.
+
+    Attributes:
+        embedder: What embeds.
+        dataset: The faces.
+        name: The fingerprint of it all.
+        batch_size: Faces per forward pass.
+        workers: Decoding threads.
+        mirror: Whether to embed the mirrored faces as well.
+    """
+
+    embedder: Embedder
+    dataset: FaceDataset
+    name: str
+    batch_size: int
+    workers: int
+    mirror: bool
+
+    def fill(self, folder: Path, stretch: range, progress: Progress, what: str) -> None:
+        """Embeds a stretch of the faces into a folder, from where it was left."""
+        rows = Rows(folder, len(stretch), self.name)
+        starts = stretch[rows.done :: self.batch_size]
+        parts = (np.arange(start, min(start + self.batch_size, stretch.stop)) for start in starts)
+        batches = read_ahead(self.dataset, parts, size=self.embedder.preprocess.size, workers=self.workers)
+        with progress.bar(len(stretch), what, unit="face", start=rows.done) as bar:
+            for batch in batches:
+                rows.add(_both(self.embedder, batch.images, mirror=self.mirror), resized=batch.resized)
+                bar.advance(len(batch.images))
+        rows.close()
+
+
+def _stretches(count: int, batch_size: int, size: int) -> list[range]:
+    """The rows of each process: whole batches, cut where one process cuts them; some get none when there are few."""
+    batches = -(-count // batch_size)
+    cuts = [min(-(-batches * rank // size) * batch_size, count) for rank in range(size + 1)]
+    return [range(start, stop) for start, stop in pairwise(cuts)]
+
+
+def _agreed(work: _Work, here: World, done: bool) -> bool:
+    """Whether the first process finds the work done, once it is clear that all processes mean the same work."""
+    done, name = told((done, work.name))
+    if name != work.name:
+        raise DataError(
+            f"process {here.rank} has other weights, or other pictures of {work.dataset.name}, than the first process; "
+            "do all of them read the same files?"
+        )
+    return done
+
+
+def _make(work: _Work, folder: Path, here: World, progress: Progress) -> None:
+    """Embeds the stretch of this process; the first one then puts all of them together."""
+    what = f"embedding {work.dataset.name}"
+    if here.size == 1:
+        work.fill(folder, range(len(work.dataset)), progress, what)
+        return
+    stretches = _stretches(len(work.dataset), work.batch_size, here.size)
+    own = stretches[here.rank]
+    if own:
+        place = folder / _part(own)
+        with locked(place):  # against what is left of a run whose other processes were killed
+            if not _sound(kept(place, len(own), work.name)):
+                shown = progress if here.first else Bars(quiet=True)
+                work.fill(place, own, shown, f"{what}, part {here.rank + 1} of {here.size}")
+    wait()
+    if here.first:
+        _join(folder, [stretch for stretch in stretches if stretch], work.name)
+
+
+def _part(stretch: range) -> str:
+    return f"part-{stretch.start}-{stretch.stop}"
+
+
+def _sound(part: Kept | None) -> bool:
+    """Whether a part is there and holds numbers; a damaged one must not be put beside the good ones."""
+    return part is not None and all(np.isfinite(rows).all() for rows in part.arrays.values())
+
+
+def _join(folder: Path, stretches: list[range], name: str) -> None:
+    """Copies the parts into one set, from map to map: what that takes of memory, the system can take back."""
+    rows = Rows(folder, stretches[-1].stop, name, fresh=True)
+    for stretch in stretches:
+        part = kept(folder / _part(stretch), len(stretch), name)
+        if part is None:
+            raise DataError(f"{folder / _part(stretch)}: the first process does not see what another wrote; {_SHARED}")
+        try:
+            rows.add(part.arrays, resized=part.resized)
+        except DataError:
+            _sweep(folder)  # parts that do not fit together would not fit next time
+            raise
+    rows.close()
+
+
+def _sweep(folder: Path) -> None:
+    """Removes parts that are put together by now, or that no run will ask for."""
+    for part in folder.glob("part-*"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _both(embedder: Embedder, images: npt.NDArray[np.uint8], *, mirror: bool) -> dict[str, npt.NDArray[np.float32]]:
@@ -144,127 +247,20 @@ def _checked(
     return features
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """How far the work is.
-
-    Attributes:
-        name: The fingerprint of what is embedded.
-        arrays: Which arrays there are.
-        done: Rows that are safe.
-        resized: How many of their pictures were resized.
-    """
-
-    name: str
-    arrays: tuple[str, ...]
-    done: int
-    resized: int
-
-
-class _Rows:
-    """Arrays that grow on disk, with a note of how many rows are safe."""
-
-    def __init__(self, folder: Path, count: int, name: str) -> None:
-        self._folder, self._count, self._name = folder, count, name
-        self._maps: dict[str, np.memmap[Any, Any]] = {}
-        self._noted = time.monotonic()
-        self.done, self.resized = 0, 0
-        note = _note(folder / _UNDERWAY)
-        if note is None or note.name != name or not 0 <= note.done <= count:
-            return
-        # Opened for reading first: numpy fills up a file that was cut short when it opens it for writing.
-        if all(_stored(folder / f"{array}.npy", count) is not None for array in note.arrays):
-            self._maps = {array: np.load(folder / f"{array}.npy", mmap_mode="r+") for array in note.arrays}
-            self.done, self.resized = note.done, note.resized
-
-    def add(self, arrays: Mapping[str, npt.NDArray[np.float32]], *, resized: int) -> None:
-        if not self._maps:
-            self._maps = {
-                name: _made(self._folder / f"{name}.npy", (self._count, *array.shape[1:]))
-                for name, array in arrays.items()
-            }
-        widths = {name: array.shape[1:] for name, array in self._maps.items()}
-        found = {name: array.shape[1:] for name, array in arrays.items()}
-        if found != widths:
-            raise DataError(f"the embedder returned {found} after {widths} for other faces; it must return one kind")
-        stop = self.done + len(arrays["vectors"])
-        for name, array in arrays.items():
-            self._maps[name][self.done : stop] = array
-        self.done, self.resized = stop, self.resized + resized
-        if time.monotonic() - self._noted > NOTE_SECONDS:
-            self._write(_UNDERWAY)
-            self._noted = time.monotonic()
-
-    def close(self) -> None:
-        self._write(_COMPLETE)
-        # The note of the way here, and what a killed process left while writing one.
-        for path in (self._folder / _UNDERWAY, *self._folder.glob(".*.json")):
-            path.unlink(missing_ok=True)
-
-    def _write(self, file: str) -> None:
-        for array in self._maps.values():
-            array.flush()
-        note = _Note(self._name, tuple(sorted(self._maps)), self.done, self.resized)
-        write_text(self._folder / file, json.dumps(asdict(note)) + "\n")
-
-
-def _note(path: Path) -> _Note | None:
-    """A note, or None when there is none that can be understood."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        note = _Note(str(told["name"]), tuple(told["arrays"]), int(told["done"]), int(told["resized"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return note if set(note.arrays) <= set(_ARRAYS) and "vectors" in note.arrays else None
-
-
-def _stored(path: Path, count: int) -> np.memmap[Any, Any] | None:
-    """An array for reading; None when it is damaged or another."""
-    try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except (OSError, ValueError):
-        return None
-    return array if array.dtype == np.float32 and array.ndim == 2 and len(array) == count else None
-
-
-def _made(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, Any]:
-    """A new array with its room on the disk reserved: a map of a full disk would end the process without a word."""
-    try:
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-        with path.open("rb+") as file:
-            _reserve(file.fileno(), path.stat().st_size)
-    except OSError as error:
-        raise FacebenchError(f"cannot write {path}: {error.strerror}; set --cache to another disk") from None
-    return array
-
-
-def _reserve(handle: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(handle, 0, size)
-        except OSError as error:
-            if error.errno not in _NO_RESERVING:
-                raise
-
-
 def _finished(folder: Path, dataset: FaceDataset, name: str) -> Embedded | None:
     """What the folder holds, if it is complete.
 
     Raises:
         DataError: When its arrays hold what is none of an embedding.
     """
-    note = _note(folder / _COMPLETE)
-    if note is None or note.name != name or note.done != len(dataset):
-        return None
-    arrays = {array: _stored(folder / f"{array}.npy", len(dataset)) for array in note.arrays}
-    vectors = arrays["vectors"]
-    if vectors is None or any(array is None for array in arrays.values()):
+    found = kept(folder, len(dataset), name)
+    if found is None:
         return None
     embeddings = Embeddings(
         keys=np.asarray(dataset.keys, dtype=np.str_),
-        vectors=vectors,
-        mirrored=arrays.get("mirrored"),
-        confidence=arrays.get("confidence"),
+        vectors=found.arrays["vectors"],
+        mirrored=found.arrays.get("mirrored"),
+        confidence=found.arrays.get("confidence"),
         fingerprint=name,
     )
-    return Embedded(embeddings, note.resized, reused=True)
+    return Embedded(embeddings, found.resized, reused=True)

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from facebench.datasets import read_batch
+from facebench.ranks import neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -46,7 +47,7 @@ def read_ahead(
         DataError: When a face cannot be read; under ``skip``, when none of a batch can.
     """
     with (
-        ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode") as decoders,
+        ThreadPoolExecutor(workers or max(1, (os.cpu_count() or 1) // neighbours().size), thread_name_prefix="decode") as decoders,
         ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader,
     ):
         read = partial(read_batch, dataset, size=size, pool=decoders, corrupt=corrupt)

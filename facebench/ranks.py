@@ -58,21 +58,30 @@ def launched() -> World:
     Raises:
         ConfigError: When the launcher's variables make no sense.
     """
+    return _told_by_launcher("RANK", "WORLD_SIZE")
+
+
+def neighbours() -> World:
+    """The processes on this machine alone; the rank among them is the number of the GPU that a process takes.
+
+    Raises:
+        ConfigError: When the launcher's variables make no sense.
+    """
+    return _told_by_launcher("LOCAL_RANK", "LOCAL_WORLD_SIZE")
+
+
+def _told_by_launcher(rank: str, size: str) -> World:
+    told = os.environ.get(rank, "0"), os.environ.get(size, "1")
     try:
-        found = World(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+        found = World(*map(int, told))
     except ValueError:
         found = World(-1, 0)
     if not 0 <= found.rank < found.size:
         raise ConfigError(
-            f"RANK={os.environ.get('RANK')} and WORLD_SIZE={os.environ.get('WORLD_SIZE')} do not fit together; "
-            "start several processes with: torchrun --nproc-per-node N -m facebench ..."
+            f"{rank}={told[0]} and {size}={told[1]} do not fit together; start several processes with: "
+            "torchrun --nproc-per-node N -m facebench ..."
         )
     return found
-
-
-def local_rank() -> int:
-    """The place of this process on its machine, which is the number of the GPU it takes."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 from embedding import BATCH, COUNT, SIZE, every, run
 
 from facebench import embed as room
+from facebench import rows
 from facebench.contracts import Face, Features, Preprocess
 from facebench.embed import fingerprint
 from facebench.errors import DataError, FacebenchError
@@ -25,7 +26,7 @@ def faces():
 @pytest.fixture
 def noted(monkeypatch):
     """A note after every batch."""
-    monkeypatch.setattr(room, "NOTE_SECONDS", -1.0)
+    monkeypatch.setattr(rows, "NOTE_SECONDS", -1.0)
 
 
 class Slow:

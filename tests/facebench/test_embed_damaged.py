@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from embedding import COUNT, SIZE, every, run
 
-from facebench import embed as room
+from facebench import rows as room
 from facebench.errors import DataError
 from facebench.testing import toy_faces
 
@@ -91,6 +91,28 @@ def test_what_is_damaged_in_the_cache_is_made_again(faces, tmp_path, means, name
     assert every(tmp_path / "e") == every(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_note_does_not_outlive_the_rows_it_tells_of(faces, tmp_path, means, monkeypatch, complete):
+    class Stopped(means):
+        def embed(self, images, /):
+            if len(self.batches) == 6:
+                raise KeyboardInterrupt
+            return super().embed(images)
+
+    run(means(), faces, tmp_path / "whole")
+    if complete:
+        run(means(), faces, tmp_path / "e")
+    else:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(room, "NOTE_SECONDS", -1.0)
+            run(Stopped(), faces, tmp_path / "e")
+    (tmp_path / "e" / "vectors.npy").unlink()
+    with pytest.raises(KeyboardInterrupt):  # before the first note of the new rows
+        run(Stopped(), faces, tmp_path / "e")
+    assert not run(means(), faces, tmp_path / "e").reused
+    assert every(tmp_path / "e") == every(tmp_path / "whole")
+
+
 def test_a_cache_that_is_deleted_meanwhile_is_told(faces, tmp_path, means):
     class Deleting(means):
         def embed(self, images, /):
@@ -138,8 +160,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
-from facebench import embed as room
+from facebench import rows as room
 from facebench.contracts import Features, Preprocess
+from facebench.embed import embed
 from facebench.progress import Bars
 
 room.NOTE_SECONDS = 0.0
@@ -160,7 +183,7 @@ class Noise:
     def batch(self, indices):
         return np.stack([np.random.default_rng(n).integers(0, 256, (32, 32, 3), dtype=np.uint8) for n in indices])
 
-room.embed(Means(), Noise(), folder=Path(sys.argv[1]), batch_size=4, workers=1, mirror=True, progress=Bars(quiet=True))
+embed(Means(), Noise(), folder=Path(sys.argv[1]), batch_size=4, workers=1, mirror=True, progress=Bars(quiet=True))
 """
 
 
