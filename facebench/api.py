@@ -1,4 +1,8 @@
-"""The same power from Python as from the command line: ``facebench.run`` and ``facebench.evaluate``."""
+"""The same power from Python as from the command line: ``facebench.run``, ``train`` and ``evaluate``.
+
+A script that ``torchrun`` started in several processes calls ``run`` and ``train`` in all of them; they join, work
+together, and each is given the same answer.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,16 @@ from facebench.config import load, merged
 from facebench.embeddings import Embeddings
 from facebench.evaluating import evaluate_embeddings
 from facebench.host import Host
+from facebench.launching import together
 from facebench.progress import Bars
-from facebench.runner import Outcome
+from facebench.runner import Outcome, Trained
 from facebench.runner import run as run_settings
+from facebench.runner import train as train_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from facebench.config import Settings
     from facebench.results import Result
 
 
@@ -25,6 +32,8 @@ def run(
     *,
     config: Path | str | None = None,
     changes: Mapping[str, Any] | None = None,
+    finetune: Path | str | Mapping[str, Any] | None = None,
+    validate: str | Sequence[str] = (),
     host: Host | None = None,
     fresh: bool = False,
     quiet: bool = False,
@@ -37,6 +46,8 @@ def run(
         protocols: One protocol's name, or several.
         config: A TOML file to start from.
         changes: Nested values over the file, as ``--set`` would: ``{"loss": {"margin": 0.4}}``.
+        finetune: Weights that the training starts from; ``{"weights": ..., "classes": "kept"}`` keeps class centres.
+        validate: Protocols on which the network is evaluated while it is trained.
         host: The plugins; started if not given.
         fresh: Do everything again, even what is stored.
         quiet: Show no bars.
@@ -55,10 +66,73 @@ def run(
         >>> outcome.results[0].metric("accuracy").value  # doctest: +SKIP
         0.9945
     """
-    chosen = (protocols,) if isinstance(protocols, str) else tuple(protocols)
-    flags = merged(changes or {}, settings, {"plugin": plugin, "protocols": chosen})
-    loaded = load(Path(config) if config else None, flags=flags)
-    return run_settings(loaded, host or Host.start(), progress=Bars(quiet=quiet), fresh=fresh)
+    said = {"plugin": plugin, "protocols": _names(protocols)}
+    loaded = _loaded(config, changes, settings, said, finetune, validate)
+    host = host or Host.start()
+    with together(loaded, host.catalog) as here:
+        return run_settings(loaded, host, progress=Bars(quiet=quiet or not here.first), fresh=fresh)
+
+
+def train(
+    plugin: str,
+    *,
+    config: Path | str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    finetune: Path | str | Mapping[str, Any] | None = None,
+    validate: str | Sequence[str] = (),
+    host: Host | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Trained:
+    """Trains a method and evaluates nothing, or finds that it was trained before.
+
+    Args:
+        plugin: A trainer by name.
+        config: A TOML file to start from.
+        changes: Nested values over the file, as ``--set`` would.
+        finetune: Weights that the training starts from; ``{"weights": ..., "classes": "kept"}`` keeps class centres.
+        validate: Protocols on which the network is evaluated while it is trained.
+        host: The plugins; started if not given.
+        fresh: Train again, even if the same was trained before.
+        quiet: Show no bars.
+        **settings: Any field of ``facebench.config.Settings``: ``train_data``, ``backbone``, ``seed`` and so on.
+
+    Returns:
+        The checkpoint, in the run's folder, and the values of the last epoch.
+
+    Raises:
+        FacebenchError: When names, options or data cannot be used.
+
+    Example:
+        >>> import facebench
+        >>> trained = facebench.train("arcface", train_data={"name": "faces/"})  # doctest: +SKIP
+        >>> facebench.run("arcface", "lfw", weights=trained.checkpoint.folder)  # doctest: +SKIP
+    """
+    loaded = _loaded(config, changes, settings, {"plugin": plugin}, finetune, validate)
+    host = host or Host.start()
+    with together(loaded, host.catalog) as here:
+        return train_settings(loaded, host, progress=Bars(quiet=quiet or not here.first), fresh=fresh)
+
+
+def _loaded(
+    config: Path | str | None,
+    changes: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    said: dict[str, Any],
+    finetune: Path | str | Mapping[str, Any] | None,
+    validate: str | Sequence[str],
+) -> Settings:
+    """What a call asks for."""
+    if finetune is not None:
+        said["finetune"] = {"weights": finetune} if isinstance(finetune, (str, Path)) else dict(finetune)
+    if validate:
+        said["validation"] = _names(validate)
+    return load(Path(config) if config else None, flags=merged(changes or {}, settings, said))
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def evaluate(

@@ -56,12 +56,17 @@ class ClassCosines:
 
     def own(self) -> Tensor:
         """(N,), the cosine of each face with its own class; only where ``here``, else the cosine of some other."""
-        return self.cosine.gather(1, self.column.clamp(min=0)[:, None]).squeeze(1)
+        return self.cosine.gather(1, self._place).squeeze(1)
+
+    @property
+    def _place(self) -> Tensor:
+        """(N, 1), ``column``, or any where it is -1."""
+        return (self.column if world().size == 1 else self.column.clamp(min=0))[:, None]
 
     def others(self) -> Tensor:
         """Bool (N, C'): True but in the column of the own class."""
         mask = torch.ones_like(self.cosine, dtype=torch.bool)
-        return mask.scatter_(1, self.column.clamp(min=0)[:, None], ~self.here[:, None])
+        return mask.scatter_(1, self._place, ~self.here[:, None])
 
     def replaced(self, own: Tensor) -> Tensor:
         """(N, C'), the cosines with each face's own replaced; gradients flow through both.
@@ -69,10 +74,8 @@ class ClassCosines:
         Args:
             own: (N,); values where not ``here`` are ignored.
         """
-        if world().size == 1:
-            return self.cosine.scatter(1, self.column[:, None], own[:, None])
-        values = torch.where(self.here, own, self.own())
-        return self.cosine.scatter(1, self.column.clamp(min=0)[:, None], values[:, None])
+        values = own if world().size == 1 else torch.where(self.here, own, self.own())
+        return self.cosine.scatter(1, self._place, values[:, None])
 
     def cross_entropy(self, logits: Tensor) -> Tensor:
         """(N,), minus the logarithm of the softmax at the own class, over the classes of all processes.
@@ -102,7 +105,7 @@ class ClassCosines:
 
     def everywhere(self, own: Tensor) -> Tensor:
         """(N,), values that are known only where ``here``, made known to all processes."""
-        return summed(torch.where(self.here, own, 0))
+        return own if world().size == 1 else summed(torch.where(self.here, own, 0))
 
     def terms(self) -> dict[str, Tensor]:
         """For the log: the mean cosine with the own class, and how often that class is the nearest."""
@@ -208,8 +211,10 @@ class ClassCentres(nn.Module):
                 column = torch.where(
                     (goal >= self.classes.start) & (goal < self.classes.stop), goal - self.classes.start, -1
                 )
-        cosine = cosine_logits(rows, weight.reshape(-1, self.embedding_size))
-        if self.subcentres > 1:
+        if self.subcentres == 1:
+            cosine = cosine_logits(rows, weight)
+        else:
+            cosine = cosine_logits(rows, weight.reshape(-1, self.embedding_size))
             cosine = cosine.view(len(cosine), -1, self.subcentres).amax(dim=2)
         return ClassCosines(cosine, column, rows.detach(), goal, widest)
 

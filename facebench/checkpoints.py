@@ -47,6 +47,7 @@ class _Recipe(_Part):
     data: str
     data_fingerprint: str
     fingerprint: str
+    start: str = ""
 
 
 class _Preprocess(_Part):
@@ -90,6 +91,7 @@ def save_checkpoint(folder: Path, backbone: nn.Module, *, recipe: Recipe, prepro
             data=recipe.data,
             data_fingerprint=recipe.data_fingerprint,
             fingerprint=recipe.fingerprint,
+            start=recipe.start,
         ),
         preprocess=_Preprocess(size=preprocess.size, color=preprocess.color, mean=preprocess.mean, std=preprocess.std),
         embedding_size=size,

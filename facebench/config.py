@@ -12,7 +12,7 @@ import tomllib
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -60,6 +60,21 @@ class EmbeddingSettings(BaseModel):
     mirror: bool = True
 
 
+class FinetuneSettings(BaseModel):
+    """Where a training starts from, if not from random weights.
+
+    Attributes:
+        weights: A checkpoint folder, or a file of weights for the chosen backbone.
+        classes: ``new`` starts with fresh class centres; ``kept`` also restores the checkpoint's centres and the state
+            of its loss, for training on with the same identities.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights: Path | None = None
+    classes: Literal["new", "kept"] = "new"
+
+
 class Settings(BaseSettings):
     """Everything a run can be told.
 
@@ -76,6 +91,8 @@ class Settings(BaseSettings):
         backbone: The network, with its options; the trainer's default if unnamed.
         loss: The loss, with its options; the trainer's default if unnamed.
         trainer: Options of the trainer.
+        finetune: Weights that the training starts from.
+        validation: Protocols on which the network is evaluated while it is trained.
         embedder: Options of the embedder.
         embedding: How faces are embedded.
         protocol: Options of each protocol, by its name.
@@ -97,6 +114,8 @@ class Settings(BaseSettings):
     backbone: Chosen = Chosen()
     loss: Chosen = Chosen()
     trainer: dict[str, Any] = Field(default_factory=dict)
+    finetune: FinetuneSettings = FinetuneSettings()
+    validation: tuple[str, ...] = ()
     embedder: dict[str, Any] = Field(default_factory=dict)
     embedding: EmbeddingSettings = EmbeddingSettings()
     protocol: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -164,19 +164,16 @@ def arcface_target(
         fallback = "hard" if exact else "none"
     with torch.no_grad():
         near = cosine.clamp(-edge, edge)
-        sine = ((1 - near) * (1 + near)).sqrt_()
-        value = torch.sub(near * math.cos(margin), sine, alpha=math.sin(margin))
-        slope = (near / sine).mul_(math.sin(margin)).add_(math.cos(margin))
+        theta = near.acos()
+        moved = theta + margin
+        value, slope = moved.cos(), moved.sin().div_(theta.sin_())
         match fallback:
             case "easy":
-                regular, other, flat = near > 0, near, 1.0
+                value, slope = _where(near > 0, value, near, slope, 1.0)
             case "hard":
-                regular, other, flat = near > -math.cos(margin), near - margin * math.sin(margin), 1.0
+                value, slope = _where(moved < math.pi, value, near - margin * math.sin(margin), slope, 1.0)
             case "clip":
-                last = math.cos(max(math.pi - _CLIP - margin, 0.0))
-                regular, other, flat = near > last, torch.full_like(near, -math.cos(_CLIP)), 0.0
-        if fallback != "none":
-            value, slope = torch.where(regular, value, other), torch.where(regular, slope, flat)
+                value, slope = _where(moved < math.pi - _CLIP, value, -math.cos(_CLIP), slope, 0.0)
     return _sloped(cosine, value, slope if exact else None)
 
 
@@ -214,15 +211,11 @@ def combined_target(
         raise ConfigError(f"unknown fallback {fallback!r}; it must be 'none' or 'clip'")
     edge = _edge(cosine)
     with torch.no_grad():
-        near = cosine.clamp(-edge, edge)
-        angle = near.acos().mul_(m1).add_(m2)
+        theta = cosine.clamp(-edge, edge).acos_()
+        moved = (theta * m1).add_(m2)
+        value, slope = moved.cos().sub_(m3), moved.sin().mul_(m1).div_(theta.sin_())
         if fallback == "clip":
-            last = math.pi - _CLIP
-            slope = torch.where(angle < last, m1 * angle.sin() / ((1 - near) * (1 + near)).sqrt_(), 0.0)
-            angle = angle.clamp_(max=last)
-        else:
-            slope = m1 * angle.sin() / ((1 - near) * (1 + near)).sqrt_()
-        value = angle.cos().sub_(m3)
+            value, slope = _where(moved < math.pi - _CLIP, value, -math.cos(_CLIP) - m3, slope, 0.0)
     return _sloped(cosine, value, slope if exact else None)
 
 
@@ -254,6 +247,13 @@ def _edge(cosine: Tensor) -> float:
     if cosine.dtype not in _EDGE:
         raise ConfigError(f"a margin needs cosines in float32 or float64, found {cosine.dtype}")
     return 1 - _EDGE[cosine.dtype]
+
+
+def _where(
+    regular: Tensor, value: Tensor, other: Tensor | float, slope: Tensor, flat: float
+) -> tuple[Tensor, Tensor]:
+    """Value and slope, with others where a margin is not ``regular``."""
+    return torch.where(regular, value, other), slope.masked_fill_(~regular, flat)
 
 
 def _sloped(cosine: Tensor, value: Tensor, slope: Tensor | None) -> Tensor:

@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING
 from facebench.config import build_options, plain
 from facebench.contracts import Recipe, TrainJob, fingerprint_of
 from facebench.errors import ConfigError, DataError
+from facebench.launching import by_first, device_of
 from facebench.plan import checkpoint_folder
+from facebench.ranks import wait, world
 from facebench.results import Subject
+from facebench.validating import Validator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import nn
 
     from facebench.contracts import Checkpoint, Embedder, FaceDataset, Preprocess, Progress
     from facebench.plan import Choice, Plan
     from facebench.store import Cache
+    from facebench.validating import Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +48,6 @@ def _unheard(epoch: int, values: Mapping[str, float]) -> None:
     """For callers who do not listen to epochs."""
 
 
-def device_of(asked: str) -> str:
-    """The device to compute on: what was asked for, or the best there is for ``auto``.
-
-    Raises:
-        ConfigError: When the device is not there.
-    """
-    import torch
-
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"device {asked!r} was asked for, but torch sees no CUDA device; use --device cpu")
-    if asked.startswith("cuda:") and int(asked.removeprefix("cuda:")) >= torch.cuda.device_count():
-        raise ConfigError(f"device {asked!r} was asked for, but torch sees {torch.cuda.device_count()}, counted from 0")
-    if asked == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device 'mps' was asked for, but torch sees no Apple GPU; use --device cpu")
-    return asked
-
-
 def obtain(
     plan: Plan,
     *,
@@ -70,8 +55,9 @@ def obtain(
     fresh: bool,
     progress: Progress,
     epoch_ended: Callable[[int, Mapping[str, float]], None] = _unheard,
+    watched: Sequence[Opened] = (),
 ) -> Method:
-    """Weights, given or trained, wrapped as an embedder.
+    """Weights, given or trained, wrapped as an embedder; all processes call it.
 
     Args:
         plan: What to do.
@@ -79,6 +65,7 @@ def obtain(
         fresh: Forget an earlier training of the same recipe.
         progress: For bars.
         epoch_ended: Told after each epoch.
+        watched: The protocols of ``plan.validation``.
 
     Raises:
         FacebenchError: When weights or training data cannot be used.
@@ -87,7 +74,7 @@ def obtain(
         return _given(plan)
     if plan.settings.weights is not None:
         return _loaded(plan, plan.settings.weights)
-    return _trained(plan, cache=cache, fresh=fresh, progress=progress, epoch_ended=epoch_ended)
+    return _trained(plan, cache=cache, fresh=fresh, progress=progress, epoch_ended=epoch_ended, watched=watched)
 
 
 def _given(plan: Plan) -> Method:
@@ -140,7 +127,8 @@ def _network(plan: Plan, backbone: nn.Module, preprocess: Preprocess, sha256: st
 
 
 def _in_words(recipe: Recipe) -> str:
-    return f"{recipe.backbone} + {recipe.loss}, trained on {recipe.data}"
+    how = f"fine-tuned from {recipe.start[:8]} on" if recipe.start else "trained on"
+    return f"{recipe.backbone} + {recipe.loss}, {how} {recipe.data}"
 
 
 def _trained(
@@ -150,27 +138,24 @@ def _trained(
     fresh: bool,
     progress: Progress,
     epoch_ended: Callable[[int, Mapping[str, float]], None],
+    watched: Sequence[Opened],
 ) -> Method:
-    import torch
-
     from facebench.checkpoints import load_weights
 
-    backbone_choice, loss_choice = _needed(plan.backbone), _needed(plan.loss)
     dataset = _training_set(plan)
-    recipe = _recipe(plan, dataset)
+    classes = int(dataset.labels.max()) + 1
+    device = device_of(plan.settings.device)
+    begun = _begun(plan, classes)
+    recipe = by_first(lambda: _recipe(plan, dataset, begun, watched))
     folder = cache.training(recipe.fingerprint)
     if fresh:
-        cache.forget(folder)
-    device = device_of(plan.settings.device)
-    # The weights at the start depend on the seed alone, not on what was built before.
-    torch.manual_seed(plan.settings.seed)
-    backbone = backbone_choice.offer.spec.build(backbone_choice.options)
-    classes = int(dataset.labels.max()) + 1
-    loss = loss_choice.offer.spec.build(classes, backbone.embedding_size, loss_choice.options)
+        if world().first:
+            cache.forget(folder)
+        wait()
     job = TrainJob(
-        backbone=backbone,
-        loss=loss,
-        preprocess=backbone_choice.offer.spec.preprocess,
+        backbone=begun.backbone,
+        loss=begun.loss,
+        preprocess=begun.preprocess,
         dataset=dataset,
         num_classes=classes,
         options=plan.method.options,
@@ -180,15 +165,58 @@ def _trained(
         folder=folder,
         progress=progress,
         epoch_ended=epoch_ended,
+        validate=Validator(tuple(watched), plan.settings, begun.preprocess, device, folder) if watched else None,
     )
     checkpoint: Checkpoint = plan.method.offer.spec.build(plan.method.options).fit(job)
-    load_weights(checkpoint.folder, backbone)
-    embedder = _network(plan, backbone, checkpoint.preprocess, checkpoint.sha256)
+    load_weights(checkpoint.folder, begun.backbone)
+    embedder = _network(plan, begun.backbone, checkpoint.preprocess, checkpoint.sha256)
     model = _in_words(recipe) + _deviations(plan)
     subject = _subject(plan, embedder, model, checkpoint.sha256)
     # Keys of drawn faces are numbers that every population counts anew; they name nobody.
     people = people_in(dataset.keys) if plan.train_data is None else frozenset[str]()
     return Method(embedder, subject, checkpoint, people)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What a training starts with.
+
+    Attributes:
+        backbone: With random weights, or with those that are fine-tuned.
+        loss: With random class centres, or with those that are kept.
+        preprocess: What the network expects.
+        start: SHA-256 of the weights that are fine-tuned; empty for random ones.
+    """
+
+    backbone: nn.Module
+    loss: nn.Module
+    preprocess: Preprocess
+    start: str
+
+
+def _begun(plan: Plan, classes: int) -> _Begun:
+    import torch
+
+    backbone_choice, loss_choice = _needed(plan.backbone), _needed(plan.loss)
+    # The weights at the start depend on the seed alone, not on what was built before.
+    torch.manual_seed(plan.settings.seed)
+    backbone = backbone_choice.offer.spec.build(backbone_choice.options)
+    loss = loss_choice.offer.spec.build(classes, backbone.embedding_size, loss_choice.options)
+    preprocess: Preprocess = backbone_choice.offer.spec.preprocess
+    weights = plan.settings.finetune.weights
+    if weights is None:
+        return _Begun(backbone, loss, preprocess, "")
+    from facebench.checkpoints import load_weights, read_checkpoint
+
+    folder = checkpoint_folder(weights)
+    start = load_weights(folder or weights, backbone)
+    if folder is not None:
+        preprocess = read_checkpoint(folder).preprocess
+        if plan.settings.finetune.classes == "kept":
+            from facebench.resume import restore_classes
+
+            restore_classes(folder, loss)
+    return _Begun(backbone, loss, preprocess, start)
 
 
 def people_in(keys: Iterable[str]) -> frozenset[str]:
@@ -212,6 +240,8 @@ def _deviations(plan: Plan) -> str:
             for key, value in choice.decides.items()
             if value != default.get(key, choice.name)
         ]
+    said += ["finetune.classes=kept"] if plan.settings.finetune.classes == "kept" else []
+    said += [f"validation={plan.validation[0].name}"] if plan.chooses else []
     said += [f"seed={plan.settings.seed}"] if plan.settings.seed else []
     return f" ({', '.join(said)})" if said else ""
 
@@ -233,9 +263,9 @@ def _training_set(plan: Plan) -> FaceDataset:
     return dataset
 
 
-def _recipe(plan: Plan, dataset: FaceDataset) -> Recipe:
+def _recipe(plan: Plan, dataset: FaceDataset, begun: _Begun, watched: Sequence[Opened]) -> Recipe:
     backbone, loss = _needed(plan.backbone), _needed(plan.loss)
-    decides = {
+    decides: dict[str, object] = {
         "trainer": plan.method.decides,
         "backbone": backbone.decides,
         "loss": loss.decides,
@@ -244,6 +274,12 @@ def _recipe(plan: Plan, dataset: FaceDataset) -> Recipe:
         # Code decides too: another version of any package involved is another training.
         "code": sorted({str(choice.offer.plugin) for choice in (plan.method, backbone, loss)}),
     }
+    if begun.start:
+        decides["start"] = [begun.start, plan.settings.finetune.classes, begun.preprocess.fingerprint]
+    if plan.chooses:
+        judge = watched[0]
+        plugin, mirror = str(judge.choice.offer.plugin), plan.settings.embedding.mirror
+        decides["validation"] = [judge.choice.decides, plugin, judge.faces.fingerprint, mirror]
     return Recipe(
         backbone=backbone.name,
         backbone_options=plain(backbone.options),
@@ -252,6 +288,7 @@ def _recipe(plan: Plan, dataset: FaceDataset) -> Recipe:
         data=dataset.name,
         data_fingerprint=dataset.fingerprint,
         fingerprint=fingerprint_of(decides),
+        start=begun.start,
     )
 
 

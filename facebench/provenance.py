@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from facebench import __version__
+from facebench.ranks import world
 from facebench.results import Provenance
 
 # The packages whose version can change a number.
@@ -39,5 +40,6 @@ def provenance(*, device: str, threads: int, seed: int, config: str, run: str = 
         seed=seed,
         config=config,
         run=run,
+        processes=world().size,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -178,6 +178,7 @@ class Provenance(Record):
         seed: The run's seed.
         config: Fingerprint of the resolved configuration.
         run: Name of the run's folder.
+        processes: How many processes trained and embedded together.
         time: When the evaluation ended, ISO 8601 with zone.
     """
 
@@ -190,6 +191,7 @@ class Provenance(Record):
     seed: int
     config: str
     run: str = ""
+    processes: int = Field(default=1, ge=1)
     time: str
 
 

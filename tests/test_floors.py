@@ -16,7 +16,7 @@ WINGS = ("plugins", "protocols", "reports")
 FLOORS = [
     {"errors", "margins", "metrics", "ranks", "sharding"},
     {"declare", "results", "config", "progress", "logs", "centres", "classoptions", "augmentations"},
-    {"contracts", "embeddings", "specs", "store", "scorefiles"},
+    {"contracts", "embeddings", "rows", "specs", "store", "scorefiles"},
     {
         "hooks",
         "checkpoints",
@@ -32,7 +32,7 @@ FLOORS = [
         "loading",
     },
     {"host", "training", "inference", "embed", "testing", "provenance"},
-    {"plan", "method", "runner", "api", "evaluating", "comparing", "thresholds"},
+    {"keeping", "launching", "validating", "plan", "method", "runner", "api", "evaluating", "comparing", "thresholds"},
     {"cli", "__main__"},
 ]
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

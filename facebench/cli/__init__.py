@@ -13,10 +13,12 @@ from importlib import import_module
 import click
 
 from facebench import __version__
+from facebench.cli.outspoken import name_of_this, one_speaks
 from facebench.errors import FacebenchError, UnknownName
 
 _COMMANDS = {
     "run": "Train or load a method, evaluate it, store the results.",
+    "train": "Train a method and keep its checkpoint.",
     "evaluate": "Evaluate embeddings or scores that exist already.",
     "compare": "Compare methods pair by pair.",
     "threshold": "Choose a threshold for a false match rate.",
@@ -70,6 +72,7 @@ def cli() -> None:
     Examples:
       facebench run --plugin arcface --protocol lfw
       facebench run --plugin onnx --weights model.onnx --protocol lfw --data-root ~/faces
+      facebench train --plugin arcface --train-data ~/faces/casia --backbone iresnet50
       facebench list protocols
       facebench info arcface
       facebench report runs/ --format html --out leaderboard/
@@ -81,9 +84,10 @@ def main() -> None:
     # Read when torch loads its thread pool; docs/decisions/0005 has the figures.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        sys.exit(cli.main(standalone_mode=False))
+        with one_speaks():
+            sys.exit(cli.main(standalone_mode=False))
     except FacebenchError as error:
-        click.echo(f"facebench: {error}", err=True)
+        click.echo(f"facebench: {name_of_this()}{error}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facebench.cli.shared import json_option, plugin_options, start
+from facebench.cli.shared import json_option, plugin_options, settings_of, settings_options, start, working
 from facebench.cli.shown import shown
 
 if TYPE_CHECKING:
@@ -17,26 +17,10 @@ _REPORTS = ("markdown", "html")
 
 
 @click.command("run", short_help="Train or load a method, evaluate it, store the results.")
-@click.option("--plugin", metavar="NAME", help="The method: a trainer or an embedder ('facebench list').")
-@click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="What to evaluate; repeatable.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Trained weights; skips training.")
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    help="Where real protocol data lies [env: FACEBENCH_DATA]; without it the built-in demo faces are used.",
+@settings_options(
+    click.option("--protocol", "protocols", multiple=True, metavar="NAME", help="What to evaluate; repeatable."),
+    click.option("--weights", type=click.Path(path_type=Path), help="Trained weights; skips training."),
 )
-@click.option("--train-data", metavar="NAME|PATH", help="The training set [default: demo].")
-@click.option("--backbone", metavar="NAME", help="The network [default: the plugin's].")
-@click.option("--loss", metavar="NAME", help="The loss [default: the plugin's].")
-@click.option("--seed", type=int, help="Decides every random choice [default: 0].")
-@click.option("--device", help="auto, cpu, cuda, cuda:N or mps [default: auto].")
-@click.option("--config", type=click.Path(path_type=Path), help="A TOML file with any of these settings.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any option, as loss.margin=0.4; repeatable."
-)
-@click.option("--out", type=click.Path(path_type=Path), help="Where run folders go [default: runs].")
-@click.option("--cache", type=click.Path(path_type=Path), help="Where weights and embeddings are kept for reuse.")
-@click.option("--fresh", is_flag=True, help="Do everything again, even what is stored.")
 @click.option(
     "--leaderboard",
     type=click.Path(path_type=Path),
@@ -45,20 +29,14 @@ _REPORTS = ("markdown", "html")
     help="Where the report over all runs is updated.",
 )
 @click.option("--no-report", is_flag=True, help="Leave the leaderboard as it is.")
-@click.option("--quiet", is_flag=True, help="Print no bars and no words but errors.")
 @json_option
 @plugin_options
-def command(
-    changes: tuple[str, ...],
-    config: Path | None,
-    blocked: tuple[str, ...],
-    leaderboard: Path,
-    **asked: Any,
-) -> None:
+def command(blocked: tuple[str, ...], leaderboard: Path, **asked: Any) -> None:
     """Train or load a method, evaluate it on protocols, store the results, update the leaderboard.
 
     Without --weights a trainer is trained first; without --data-root everything uses built-in drawn faces, so the first
-    example works on a fresh machine. Running the same command again resumes or reuses what is there.
+    example works on a fresh machine. Running the same command again resumes or reuses what is there. Under torchrun all
+    processes train and embed together.
 
     \b
     Examples:
@@ -67,19 +45,19 @@ def command(
       facebench run --plugin arcface --backbone iresnet50 --train-data ~/faces/casia --protocol lfw --data-root ~/faces
       facebench run --config runs/20260101-120000-arcface-1f3a/config.toml
       facebench run --plugin arcface --protocol lfw --set loss.margin=0.4 --set trainer.epochs=2
+      facebench run --plugin arcface --finetune runs/20260101-120000-arcface-1f3a/checkpoint --protocol lfw
+      torchrun --nproc-per-node 4 -m facebench run --plugin arcface --train-data ~/faces/casia --protocol lfw
     """
     quiet, as_json, fresh, no_report = (asked.pop(key) for key in ("quiet", "as_json", "fresh", "no_report"))
-    from facebench.config import load
     from facebench.progress import Bars
     from facebench.runner import run
 
-    flags = dict(asked)
-    flags["protocols"] = flags["protocols"] or None
-    for section in ("train_data", "backbone", "loss"):
-        flags[section] = {"name": flags[section]} if flags[section] else None
-    settings = load(config, changes=changes, flags=flags)
+    settings = settings_of(asked)
     host = start(blocked)
-    outcome = run(settings, host, progress=Bars(quiet=quiet), fresh=fresh)
+    with working(settings, host) as here:
+        outcome = run(settings, host, progress=Bars(quiet=quiet or not here.first), fresh=fresh)
+    if not here.first:
+        return
     fresh_results = len(outcome.reused) < len(outcome.results)
     pages = [] if no_report else _update(settings.out, leaderboard, host, needed=fresh_results)
     if as_json:

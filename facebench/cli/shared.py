@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from facebench.cli.outspoken import one_speaks
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from facebench.config import Settings
     from facebench.host import Host
+    from facebench.ranks import World
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -28,6 +34,91 @@ def plugin_options(function: F) -> F:
 def json_option(function: F) -> F:
     """Adds ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, and nothing else.")(function)
+
+
+_METHOD = (click.option("--plugin", metavar="NAME", help="The method: a trainer or an embedder ('facebench list')."),)
+_TRAINING = (
+    click.option("--train-data", metavar="NAME|PATH", help="The training set [default: demo]."),
+    click.option("--backbone", metavar="NAME", help="The network [default: the plugin's]."),
+    click.option("--loss", metavar="NAME", help="The loss [default: the plugin's]."),
+    click.option(
+        "--finetune",
+        type=click.Path(path_type=Path),
+        help="Start from these weights: a checkpoint folder, .safetensors or .pth "
+        "(--set finetune.classes=kept: with its class centres).",
+    ),
+    click.option(
+        "--validate",
+        "validation",
+        multiple=True,
+        metavar="NAME",
+        help="Evaluate the network on this protocol while it is trained; repeatable "
+        "(--set trainer.keep=best: keep the best).",
+    ),
+)
+_PLACES = (
+    click.option(
+        "--data-root",
+        type=click.Path(path_type=Path),
+        help="Where real protocol data lies [env: FACEBENCH_DATA]; without it the built-in demo faces are used.",
+    ),
+    click.option("--seed", type=int, help="Decides every random choice [default: 0]."),
+    click.option("--device", help="auto, cpu, cuda, cuda:N or mps [default: auto]."),
+    click.option("--config", type=click.Path(path_type=Path), help="A TOML file with any of these settings."),
+    click.option(
+        "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any option, as loss.margin=0.4; repeatable."
+    ),
+    click.option("--out", type=click.Path(path_type=Path), help="Where run folders go [default: runs]."),
+    click.option("--cache", type=click.Path(path_type=Path), help="Where weights and embeddings are kept for reuse."),
+    click.option("--fresh", is_flag=True, help="Do everything again, even what is stored."),
+    click.option("--quiet", is_flag=True, help="Print no bars and no words but errors."),
+)
+
+
+def settings_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Adds what ``run`` and ``train`` can both be told; the command's function takes it as ``**asked``.
+
+    Args:
+        *own: Further options of the command, shown after ``--plugin``.
+    """
+
+    def decorate(function: F) -> F:
+        decorated: Any = function
+        for option in reversed((*_METHOD, *own, *_TRAINING, *_PLACES)):
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def settings_of(asked: dict[str, Any]) -> Settings:
+    """The settings out of the values of ``settings_options``, merged with file and environment.
+
+    Raises:
+        FacebenchError: When they cannot be used.
+    """
+    from facebench.config import load
+
+    flags = dict(asked)
+    config, changes = flags.pop("config"), flags.pop("changes")
+    for section, key in {"train_data": "name", "backbone": "name", "loss": "name", "finetune": "weights"}.items():
+        flags[section] = {key: flags[section]} if flags[section] else None
+    for names in ("protocols", "validation"):
+        flags[names] = flags.get(names) or None
+    return load(config, changes=changes, flags=flags)
+
+
+@contextmanager
+def working(settings: Settings, host: Host) -> Iterator[World]:
+    """The processes that a launcher started, joined; those after the first keep quiet."""
+    import warnings
+
+    from facebench.launching import together
+
+    with together(settings, host.catalog) as here, one_speaks():
+        if not here.first:
+            warnings.simplefilter("ignore")
+        yield here
 
 
 def start(blocked: Sequence[str]) -> Host:

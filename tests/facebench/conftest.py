@@ -178,6 +178,12 @@ class Bench:
 
         return run(self.settings(*changes, **flags), self.host, progress=Bars(quiet=True), fresh=fresh)
 
+    def train(self, *changes: str, fresh: bool = False, **flags: Any):
+        from facebench.runner import train
+
+        settings = self.settings(*changes, **{"protocols": None, **flags})
+        return train(settings, self.host, progress=Bars(quiet=True), fresh=fresh)
+
     @property
     def runs(self) -> list[str]:
         out = self.folder / "runs"
@@ -219,7 +225,8 @@ def _offers(told: list[tuple[Any, ...]], built: list[Any]) -> dict[str, Any]:
     return {
         "facebench_backbones": lambda: backbones,
         "facebench_losses": lambda: [
-            LossSpec(name="plain", summary="x", options=Margin, build=lambda c, d, chosen: TinyLoss(c, d))
+            LossSpec(name=name, summary="x", options=Margin, build=lambda c, d, chosen: TinyLoss(c, d))
+            for name in ("plain", "square")
         ],
         "facebench_trainers": lambda: [
             make_trainer(name="tiny", backbone="small", demo=demo),

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 import facebench
 from facebench import method as room
 from facebench.embed import fingerprint
-from facebench.errors import ConfigError, DataError
+from facebench.errors import DataError
 from facebench.images import encode_jpeg
-from facebench.method import device_of, obtain, people_in, threads
+from facebench.method import obtain, people_in, threads
 from facebench.progress import Bars
 from facebench.store import Cache
 from facebench.testing import check_embedder, toy_faces
@@ -22,33 +22,6 @@ from facebench.testing import check_embedder, toy_faces
 def got(bench, *changes, fresh=False, **flags):
     cache = Cache(bench.folder / "cache")
     return obtain(bench.plan(*changes, **flags), cache=cache, fresh=fresh, progress=Bars(quiet=True))
-
-
-# Devices.
-
-
-def test_devices(monkeypatch):
-    assert device_of("cpu") == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device_of("auto") == "cpu"
-    for asked in ("cuda", "cuda:1"):
-        with pytest.raises(ConfigError, match=f"device '{asked}' was asked for, but torch sees no CUDA device"):
-            device_of(asked)
-
-
-def test_a_device_number_that_does_not_exist(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert device_of("auto") == "cuda"
-    assert device_of("cuda:1") == "cuda:1"
-    with pytest.raises(ConfigError, match="device 'cuda:2' was asked for, but torch sees 2, counted from 0"):
-        device_of("cuda:2")
-
-
-def test_apple_gpus(monkeypatch):
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="torch sees no Apple GPU"):
-        device_of("mps")
 
 
 def test_threads_are_those_of_torch():

@@ -24,7 +24,7 @@ def test_alone_there_is_one_and_it_is_the_first():
     assert world() == launched() == World(0, 1)
     assert world().first
     assert not World(1, 2).first
-    assert neighbours().rank == 0
+    assert neighbours() == World()
 
 
 def test_alone_nothing_is_joined_awaited_or_told():
@@ -48,10 +48,10 @@ def test_to_ask_who_is_there_does_not_import_torch():
 
 
 def test_the_launcher_is_believed(monkeypatch):
-    for name, value in (("RANK", "2"), ("WORLD_SIZE", "3"), ("LOCAL_RANK", "1")):
+    for name, value in (("RANK", "2"), ("WORLD_SIZE", "3"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
         monkeypatch.setenv(name, value)
     assert launched() == World(2, 3)
-    assert neighbours().rank == 1
+    assert neighbours() == World(1, 2)
     assert world() == World()  # launched is not joined
 
 

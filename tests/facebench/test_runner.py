@@ -32,6 +32,8 @@ def test_a_training_run_leaves_everything_in_one_folder(bench):
     outcome = bench.run()
     assert everything(outcome.folder) == [
         "checkpoint/checkpoint.json",
+        "checkpoint/classes-0.safetensors",
+        "checkpoint/classes.json",
         "checkpoint/weights.safetensors",
         "config.toml",
         "results/toy.json",
