@@ -31,7 +31,10 @@ class TrainerOptions(AugmentOptions):
         default=True, help="whether biases and the weights of normalisations decay too (arcface_torch: yes, SFace: no)"
     )
     schedule: Literal["polynomial", "cosine", "step", "constant"] = option(
-        default="polynomial", help="polynomial falls in a straight line to 0, step divides by 10 at each milestone"
+        default="polynomial", help="polynomial falls to 0, step divides by 10 at each milestone"
+    )
+    power: float = option(
+        default=1.0, help="of the polynomial schedule: 1 falls in a straight line, 2 (TopoFR) faster at first", gt=0
     )
     milestones: tuple[float, ...] = option(
         default=(0.5, 0.75, 0.9), help="where the step schedule divides, as rising fractions of the training"
@@ -102,7 +105,7 @@ def rate_at(step: int, *, steps: int, warmup: int, chosen: TrainerOptions) -> fl
     done = (step - warmup) / (steps - warmup)
     match chosen.schedule:
         case "polynomial":
-            return top * (1 - done)
+            return top * (1 - done) ** chosen.power
         case "cosine":
             return top * (1 + math.cos(math.pi * done)) / 2
         case "step":

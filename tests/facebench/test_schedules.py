@@ -16,6 +16,10 @@ def test_polynomial_falls_in_a_straight_line():
     assert rates(5) == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
 
 
+def test_polynomial_of_the_second_power_falls_faster_at_first():
+    assert rates(4, power=2.0) == pytest.approx([1.0, 0.5625, 0.25, 0.0625])
+
+
 def test_warmup_rises_in_a_straight_line_to_the_top():
     assert rates(8, warmup=3) == pytest.approx([0.25, 0.5, 0.75, 1.0, 0.8, 0.6, 0.4, 0.2])
 
