@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facebench.api import evaluate, run
+    from facebench.api import evaluate, run, train
     from facebench.classoptions import ClassOptions
     from facebench.contracts import (
         Batch,
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "api": "evaluate run",
+    "api": "evaluate run train",
     "classoptions": "ClassOptions",
     "contracts": (
         "Batch Checkpoint Embedder EvalProtocol Evaluation Face FaceDataset Features Generator LossOutput Preprocess "
@@ -128,6 +128,7 @@ __all__ = [
     "option",
     "options",
     "run",
+    "train",
 ]
 
 

@@ -46,8 +46,9 @@ def read_ahead(
     Raises:
         DataError: When a face cannot be read; under ``skip``, when none of a batch can.
     """
+    threads = workers or max(1, (os.cpu_count() or 1) // neighbours().size)
     with (
-        ThreadPoolExecutor(workers or max(1, (os.cpu_count() or 1) // neighbours().size), thread_name_prefix="decode") as decoders,
+        ThreadPoolExecutor(threads, thread_name_prefix="decode") as decoders,
         ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as reader,
     ):
         read = partial(read_batch, dataset, size=size, pool=decoders, corrupt=corrupt)

@@ -143,7 +143,8 @@ def restore_classes(folder: Path, loss: nn.Module) -> None:
     Raises:
         DataError: When the folder has no classes, or others than this loss: another number of them, another loss.
     """
-    restore_modules({"loss": loss}, load_classes(folder), what=f"{folder}: the class centres do not fit", cure="use new classes")
+    what = f"{folder}: the class centres do not fit"
+    restore_modules({"loss": loss}, load_classes(folder), what=what, cure="use new classes")
 
 
 def module_tensors(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:

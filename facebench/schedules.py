@@ -70,7 +70,7 @@ class TrainerOptions(AugmentOptions):
         default=True, help="whether class centres are kept beside the network, for fine-tuning", decides=False
     )
     workers: int = option(
-        default=0, help="threads that decode faces, in each process; 0 shares out the cores", ge=0, le=256, decides=False
+        default=0, help="threads that decode, in each process; 0 shares out the cores", ge=0, le=256, decides=False
     )
     save_seconds: float = option(
         default=120.0, help="seconds between saved states, besides the one after each epoch", ge=0, decides=False

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from facebench.centres import ClassCentres
 from facebench.checkpoints import read_checkpoint, storable
 from facebench.contracts import Batch, Checkpoint, Features, LossOutput
 from facebench.progress import Bars
@@ -65,48 +66,99 @@ def check_backbone(spec: BackboneSpec, *, meta: bool = False) -> None:
 def check_loss(spec: LossSpec, *, confidence: int = 0) -> None:
     """A loss is one finite scalar, also for bfloat16 vectors, that teaches vectors and centres and can be stored.
 
+    Where its options have ``sample_rate``, all of this is so when a step uses half of the classes, too.
+
     Args:
         spec: Built with its default options.
         confidence: K, for losses of networks that predict confidences.
     """
-    who, random = f"loss {spec.name!r}", torch.Generator().manual_seed(1)
-    vectors = torch.randn(8, 16, generator=random)
-    extra = torch.rand(8, confidence, generator=random) if confidence else None
-    batch = Batch(images=torch.zeros(8, 3, 8, 8), labels=torch.arange(8) % 5, source=torch.zeros(8, 3, 8, 8))
+    trial = _LossTrial(spec, confidence)
+    with torch.random.fork_rng(devices=[]):
+        _check_teaching(trial)
+        if any(field.name == "sample_rate" for field in fields(spec.options)):
+            _check_sampling(trial)
 
-    def value(loss: nn.Module, given: Tensor) -> LossOutput:
+
+class _LossTrial:
+    """A loss, and what is put to it."""
+
+    def __init__(self, spec: LossSpec, confidence: int) -> None:
+        self.spec, self.who = spec, f"loss {spec.name!r}"
+        random = torch.Generator().manual_seed(1)
+        self.vectors = torch.randn(8, 16, generator=random)
+        self._extra = torch.rand(8, confidence, generator=random) if confidence else None
+        nothing = torch.zeros(8, 3, 8, 8)
+        self._batch = Batch(images=nothing, labels=torch.arange(8) % 5, source=nothing)
+
+    def build(self, seed: int, classes: int, **chosen: Any) -> nn.Module:
+        """The loss from a seed."""
+        torch.manual_seed(seed)
+        return self.spec.build(classes, 16, self.spec.options(**chosen))  # type: ignore[no-any-return]
+
+    def output(self, loss: nn.Module, given: Tensor) -> LossOutput:
+        """What the loss says of vectors, if it is what it should be."""
         torch.manual_seed(2)
-        output = loss(batch, Features(given, extra))
-        require(isinstance(output, LossOutput), f"{who}: forward returned {type(output).__name__}, not LossOutput")
+        output = loss(self._batch, Features(given, self._extra))
+        require(isinstance(output, LossOutput), f"{self.who}: forward returned {type(output).__name__}, not LossOutput")
         total = output.total
-        require(total.ndim == 0, f"{who}: total has shape {tuple(total.shape)}; it must be one number")
-        require(bool(total.isfinite()), f"{who}: total is {float(total.detach())} for {given.dtype} vectors")
+        require(total.ndim == 0, f"{self.who}: total has shape {tuple(total.shape)}; it must be one number")
+        require(bool(total.isfinite()), f"{self.who}: total is {float(total.detach())} for {given.dtype} vectors")
         for name, term in output.terms.items():
             plain = isinstance(term, torch.Tensor) and term.ndim == 0 and not term.requires_grad
-            require(plain, f"{who}: term {name!r} must be a detached scalar tensor")
-            require(bool(term.isfinite()), f"{who}: term {name!r} is {float(term.detach())}")
+            require(plain, f"{self.who}: term {name!r} must be a detached scalar tensor")
+            require(bool(term.isfinite()), f"{self.who}: term {name!r} is {float(term.detach())}")
         return output  # type: ignore[no-any-return]
 
-    with torch.random.fork_rng(devices=[]):
-        losses = []
-        for seed in (0, 0, 3):
-            torch.manual_seed(seed)
-            losses.append(spec.build(5, 16, spec.options()))
-        loss, twin, other = losses
-        leaf = vectors.clone().requires_grad_()
-        output = value(loss, leaf)
-        output.total.backward()  # type: ignore[no-untyped-call]
-        for name, tensor in [("the vectors", leaf), *loss.named_parameters()]:
-            taught = tensor.grad is not None and bool(tensor.grad.isfinite().all()) and bool(tensor.grad.any())
-            require(taught, f"{who}: no finite gradient reaches {name}")
-        again = value(twin, vectors).total
-        values = float(output.total.detach()), float(again.detach())
-        require(values[0] == values[1], f"{who}: the same seed gave {values[0]} and {values[1]}")
-        _check_stored(loss, who)
+    def value(self, loss: nn.Module) -> float:
+        """The loss as a number."""
+        return float(self.output(loss, self.vectors).total.detach())
+
+    def taught(self, loss: nn.Module) -> float:
+        """The loss as a number, when its gradient reaches everything that learns."""
+        leaf = self.vectors.clone().requires_grad_()
+        total = self.output(loss, leaf).total
+        total.backward()  # type: ignore[no-untyped-call]
+        learning = [(name, tensor) for name, tensor in loss.named_parameters() if tensor.requires_grad]
+        for name, tensor in [("the vectors", leaf), *learning]:
+            reached = tensor.grad is not None and bool(tensor.grad.isfinite().all()) and bool(tensor.grad.any())
+            require(reached, f"{self.who}: no finite gradient reaches {name}")
+        return float(total.detach())
+
+    def check_reloaded(self, loss: nn.Module, other: nn.Module, *, when: str = "") -> None:
+        """Another loss goes on from this one's state as this one does."""
         other.load_state_dict(copy.deepcopy(loss.state_dict()))
-        kept, back = (float(value(one, vectors).total.detach()) for one in (loss, other))
-        require(kept == back, f"{who}: its state, loaded again, gives {back} instead of {kept}")
-        value(loss, vectors.bfloat16())
+        kept, back = self.value(loss), self.value(other)
+        require(kept == back, f"{self.who}: its state, loaded again{when}, gives {back} instead of {kept}")
+
+
+def _check_teaching(trial: _LossTrial) -> None:
+    loss, twin, other = (trial.build(seed, 5) for seed in (0, 0, 3))
+    values = trial.taught(loss), trial.value(twin)
+    require(values[0] == values[1], f"{trial.who}: the same seed gave {values[0]} and {values[1]}")
+    _check_stored(loss, trial.who)
+    trial.check_reloaded(loss, other)
+    trial.output(loss, trial.vectors.bfloat16())
+
+
+def _check_sampling(trial: _LossTrial) -> None:
+    """One step as trainers do it, on half of 20 classes; then again from what is kept of it."""
+    losses = [trial.build(seed, 20, sample_rate=0.5) for seed in (0, 0, 3)]
+    values = []
+    for loss in losses:
+        centres = [module for module in loss.modules() if isinstance(module, ClassCentres)]
+        learning = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.SGD(learning, lr=0.1, momentum=0.9)
+        for each in centres:
+            each.prepare(optimizer)
+        values.append(trial.taught(loss))
+        for each in centres:
+            each.lend(optimizer)
+        optimizer.step()
+        for each in centres:
+            each.collect(optimizer)
+    require(values[0] == values[1], f"{trial.who}: with sample_rate=0.5 the same seed gave {values[0]} and {values[1]}")
+    _check_stored(losses[0], trial.who)
+    trial.check_reloaded(losses[0], losses[2], when=" with sample_rate=0.5")
 
 
 class _Interrupted(Exception):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from facebench.training.order import NOISE, randomness
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
 

@@ -201,3 +201,17 @@ def test_tied_weights_are_stored_twice():
 
 def test_a_changed_recipe_is_another_checkpoint(stored):
     assert replace(stored[1].recipe, fingerprint="9") != stored[1].recipe
+
+
+def test_what_a_training_started_from_is_stored(tmp_path):
+    recipe = replace(RECIPE, start="ab" * 32)
+    checkpoint = save_checkpoint(tmp_path / "tuned", network(1), recipe=recipe, preprocess=PREPROCESS)
+    assert read_checkpoint(checkpoint.folder).recipe.start == "ab" * 32
+
+
+def test_checkpoints_that_say_nothing_of_a_start_are_read(stored):
+    path = stored[1].folder / "checkpoint.json"
+    document = json.loads(path.read_text())
+    del document["recipe"]["start"]
+    path.write_text(json.dumps(document))
+    assert read_checkpoint(path.parent).recipe == RECIPE

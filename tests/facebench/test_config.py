@@ -332,3 +332,20 @@ def test_a_file_that_is_not_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
         load(path)
+
+
+# What a training starts from and is watched on.
+
+
+def test_fine_tuning_and_validation_are_settings(file, monkeypatch):
+    assert (load().finetune.weights, load().finetune.classes, load().validation) == (None, "new", ())
+    monkeypatch.setenv("FACEBENCH_FINETUNE__CLASSES", "kept")
+    settings = load(file('validation = ["lfw", "cfp-fp"]\n[finetune]\nweights = "a/checkpoint"\n'))
+    assert (settings.finetune.weights, settings.finetune.classes) == (Path("a/checkpoint"), "kept")
+    assert settings.validation == ("lfw", "cfp-fp")
+    assert load(changes=["finetune.weights=b.pth"]).finetune.weights == Path("b.pth")
+
+
+def test_a_lone_name_is_no_list_of_protocols():
+    with pytest.raises(ConfigError, match="validation = 'lfw': input should be a valid tuple"):
+        load(changes=["validation=lfw"])

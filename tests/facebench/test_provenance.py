@@ -9,6 +9,7 @@ import numpy as np
 import facebench
 from facebench import provenance as room
 from facebench.provenance import provenance
+from facebench.ranks import World
 
 
 def told(**changed):
@@ -48,3 +49,9 @@ def test_the_time_is_now_and_has_a_zone():
     moment = datetime.fromisoformat(told().time)
     assert moment.tzinfo is not None
     assert abs(moment - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_the_processes_that_worked_together_are_counted(monkeypatch):
+    assert told().processes == 1
+    monkeypatch.setattr(room, "world", lambda: World(0, 8))
+    assert told().processes == 8

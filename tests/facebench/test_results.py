@@ -247,6 +247,13 @@ def test_a_file_that_is_not_there_is_a_data_error(tmp_path):
         Result.load(tmp_path / "none.json")
 
 
+def test_a_result_that_does_not_count_processes_comes_from_one(tmp_path):
+    document = json.loads(make().to_json())
+    del document["provenance"]["processes"]
+    (tmp_path / "old.json").write_text(json.dumps(document))
+    assert Result.load(tmp_path / "old.json").provenance.processes == 1
+
+
 # The published schema.
 
 

@@ -21,12 +21,14 @@ def told(said):
 # The entrance.
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("-h",), *((name, "--help") for name in ("run", "list", "doctor"))])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("-h",), *((name, "--help") for name in ("run", "train", "list", "doctor"))]
+)
 def test_help(call, arguments):
     said = call(*arguments)
     assert (said.code, said.err) == (0, "")
     assert "Usage: facebench" in said.out
-    assert "facebench run" in said.out or arguments[0] in ("list", "doctor")
+    assert "facebench run" in said.out or arguments[0] in ("train", "list", "doctor")
 
 
 def test_help_lists_every_command(call):
@@ -71,7 +73,7 @@ def test_showing_what_there_is_waits_for_nothing_heavy():
     script = """
 import sys
 from facebench.cli import cli
-for arguments in (["--help"], ["list"], ["info", "arcface"], ["plugins"]):
+for arguments in (["--help"], ["run", "--help"], ["train", "--help"], ["list"], ["info", "arcface"], ["plugins"]):
     cli.main(arguments, standalone_mode=False)
 heavy = {"torch", "scipy", "matplotlib", "onnx", "onnxruntime", "pandas"} & set(sys.modules)
 sys.exit(", ".join(sorted(heavy)) or 0)
