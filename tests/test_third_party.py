@@ -171,7 +171,7 @@ def test_a_loss_is_listed_for_machines(cli, installed):
 def test_info_explains_the_loss_and_its_options(cli, installed):
     path = (installed("facebench_example"),)
     (document,) = json.loads(fine(cli("info", "normface", "--json", path=path)))
-    (scale,) = document["options"]
+    scale = next(option for option in document["options"] if option["name"] == "scale")
     assert (scale["name"], scale["type"], scale["default"]) == ("scale", "float", 30.0)
     assert document["cites"] and "NormFace" in document["cites"][0]
     assert "loss.NAME=VALUE" in fine(cli("info", "normface", path=path))

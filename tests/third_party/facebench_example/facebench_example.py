@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facebench import LossSpec, TrainerOptions, TrainerSpec, hookimpl, option, options
+from facebench import ClassOptions, LossSpec, TrainerOptions, TrainerSpec, hookimpl, option, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ PAPER = "Wang, Xiang, Cheng, Yuille: NormFace: L2 Hypersphere Embedding for Face
 
 
 @options
-class NormFaceOptions:
+class NormFaceOptions(ClassOptions):
     """What users can set with ``--set loss.NAME=VALUE``; each option carries its default, its limits and its help."""
 
     scale: float = option(default=30.0, help="s: the length given to embeddings, logits are s * cosine", gt=0, le=1000)
@@ -39,7 +39,7 @@ def build_loss(num_classes: int, embedding_size: int, chosen: NormFaceOptions) -
     """Called when a training needs the loss; the first moment at which torch may be imported."""
     from facebench_example_loss import NormFaceLoss
 
-    return NormFaceLoss(num_classes, embedding_size, scale=chosen.scale)
+    return NormFaceLoss(num_classes, embedding_size, chosen)
 
 
 def build_trainer(chosen: TrainerOptions) -> Trainer:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
-from torch.nn import functional
 
 from facebench import LossOutput
-from facebench.margins import cosine_logits, target_cosine
+from facebench.centres import ClassCentres
 
 if TYPE_CHECKING:
+    from facebench_example import NormFaceOptions
     from torch import Tensor
 
     from facebench import Batch, Features
@@ -25,19 +24,19 @@ class NormFaceLoss(nn.Module):
     Args:
         num_classes: C.
         embedding_size: D.
-        scale: s.
+        options: The scale s, and what ``ClassCentres`` can be told.
 
     Attributes:
-        centres: (C, D), raw; one row per class.
+        centres: One per class, split over processes where there are several.
     """
 
-    def __init__(self, num_classes: int, embedding_size: int, *, scale: float) -> None:
+    def __init__(self, num_classes: int, embedding_size: int, options: NormFaceOptions) -> None:
         super().__init__()
-        self.scale = scale
-        self.centres = nn.Parameter(torch.empty(num_classes, embedding_size).normal_(std=0.01))
+        self.options = options
+        self.centres = ClassCentres(num_classes, embedding_size, options)
 
     def forward(self, batch: Batch, features: Features[Tensor]) -> LossOutput:
         """One scalar to descend; the named terms appear in the log and in ``metrics.csv``."""
-        cosine = cosine_logits(features.vectors, self.centres)
-        total = functional.cross_entropy(self.scale * cosine, batch.labels)
-        return LossOutput(total=total, terms={"target_cosine": target_cosine(cosine, batch.labels).detach().mean()})
+        cosines = self.centres(features.vectors, batch.labels)
+        losses = cosines.cross_entropy(self.options.scale * cosines.cosine)
+        return LossOutput(total=losses.mean(), terms=cosines.terms())
