@@ -68,14 +68,22 @@ class ClassCosines:
         mask = torch.ones_like(self.cosine, dtype=torch.bool)
         return mask.scatter_(1, self._place, ~self.here[:, None])
 
-    def replaced(self, own: Tensor) -> Tensor:
-        """(N, C'), the cosines with each face's own replaced; gradients flow through both.
+    def placed(self, values: Tensor, own: Tensor) -> Tensor:
+        """(N, C'), ``values`` with those of each face's own class replaced; gradients flow through both.
 
         Args:
-            own: (N,); values where not ``here`` are ignored.
+            values: (N, C').
+            own: (N,); ignored where not ``here``.
         """
-        values = own if world().size == 1 else torch.where(self.here, own, self.own())
-        return self.cosine.scatter(1, self._place, values[:, None])
+        column = self._place
+        found = own[:, None]
+        if world().size > 1:
+            found = torch.where(self.here[:, None], found, values.gather(1, column))
+        return values.scatter(1, column, found)
+
+    def replaced(self, own: Tensor) -> Tensor:
+        """(N, C'), the cosines with each face's own replaced, as ``placed`` does it."""
+        return self.placed(self.cosine, own)
 
     def cross_entropy(self, logits: Tensor) -> Tensor:
         """(N,), minus the logarithm of the softmax at the own class, over the classes of all processes.
@@ -208,9 +216,7 @@ class ClassCentres(nn.Module):
             weight, widest = own_rows(self.weight), -(-self.num_classes // world().size)
             column = goal
             if world().size > 1:
-                column = torch.where(
-                    (goal >= self.classes.start) & (goal < self.classes.stop), goal - self.classes.start, -1
-                )
+                column = _place(goal, self.classes.start, self.classes.stop)
         if self.subcentres == 1:
             cosine = cosine_logits(rows, weight)
         else:
@@ -218,14 +224,18 @@ class ClassCentres(nn.Module):
             cosine = cosine.view(len(cosine), -1, self.subcentres).amax(dim=2)
         return ClassCosines(cosine, column, rows.detach(), goal, widest)
 
-    def _sampled(self, goal: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Centres of the classes drawn for this step, each face's column among them, and the widest draw."""
+    def _drawn_classes(self, goal: Tensor) -> Tensor:
+        """The classes of this step, in order: those of all processes' faces, and others by chance."""
         generator = torch.Generator(goal.device).manual_seed(int(self.seed) + int(self.steps))
         self.steps += 1
         chance = torch.rand(self.num_classes, generator=generator, device=goal.device)
         chance[goal] = 2.0
         count = max(int(self.options.sample_rate * self.num_classes), int((chance > 1).sum()))
-        drawn = chance.topk(count).indices.sort().values
+        return chance.topk(count).indices.sort().values
+
+    def _sampled(self, goal: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Centres of the classes drawn for this step, each face's column among them, and the widest draw."""
+        drawn = self._drawn_classes(goal)
         block = -(-self.num_classes // world().size)
         edges = torch.arange(world().size + 1, device=goal.device) * block
         cuts: list[int] = torch.searchsorted(drawn, edges).tolist()

@@ -63,7 +63,7 @@ class _Cosines(torch.autograd.Function):
         across = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SHORTEST)
         down = torch.linalg.vector_norm(columns, dim=1).clamp_min_(_SHORTEST).reciprocal_()
         unit = rows / across
-        cosine = (unit @ columns.t()).mul_(down)
+        cosine: Tensor = (unit @ columns.t()).mul_(down)
         ctx.save_for_backward(unit, columns, cosine, across, down)
         return cosine
 
@@ -81,6 +81,11 @@ class _Cosines(torch.autograd.Function):
                 along = (radial.sum(0) * down).mul_(down)
                 to_columns = (scaled.t() @ unit).addcmul_(columns, along[:, None], value=-1)
         return to_rows, to_columns
+
+
+def target_cosine(cosine: Tensor, labels: Tensor) -> Tensor:
+    """The cosine of each row with its own class: (N, C) and int64 (N,) to (N,)."""
+    return cosine.gather(1, labels[:, None]).squeeze(1)
 
 
 def cosface_target(cosine: Tensor, margin: float) -> Tensor:
@@ -249,9 +254,7 @@ def _edge(cosine: Tensor) -> float:
     return 1 - _EDGE[cosine.dtype]
 
 
-def _where(
-    regular: Tensor, value: Tensor, other: Tensor | float, slope: Tensor, flat: float
-) -> tuple[Tensor, Tensor]:
+def _where(regular: Tensor, value: Tensor, other: Tensor | float, slope: Tensor, flat: float) -> tuple[Tensor, Tensor]:
     """Value and slope, with others where a margin is not ``regular``."""
     return torch.where(regular, value, other), slope.masked_fill_(~regular, flat)
 

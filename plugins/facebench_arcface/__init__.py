@@ -1,1 +1,1 @@
-"""ArcFace: additive angular margin softmax."""
+"""ArcFace and its family: softmax over cosines, with a margin between a face and its own class."""

@@ -1,10 +1,17 @@
-"""Offers the ArcFace loss, and the trainer that goes by its name."""
+"""Offers the losses of the ArcFace family, and the trainers that go by the names of two of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from facebench import ClassOptions, LossSpec, TrainerOptions, TrainerSpec, hookimpl, option, options
+from facebench import LossSpec, TrainerOptions, TrainerSpec, hookimpl
+from facebench_arcface.options import (
+    ArcFaceOptions,
+    CombinedOptions,
+    CosFaceOptions,
+    SphereFaceOptions,
+    SubcentreOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +20,11 @@ if TYPE_CHECKING:
 
     from facebench import Trainer
 
-PAPER = "Deng, Guo, Xue, Zafeiriou: ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019"
+ARCFACE = "Deng, Guo, Xue, Zafeiriou: ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019"
+COSFACE = "Wang, Wang, Zhou, Ji, Gong, Zhou, Li, Liu: CosFace: Large Margin Cosine Loss, CVPR 2018"
+SPHEREFACE = "Liu, Wen, Yu, Li, Raj, Song: SphereFace: Deep Hypersphere Embedding for Face Recognition, CVPR 2017"
+SUBCENTRE = "Deng, Guo, Liu, Gong, Zafeiriou: Sub-center ArcFace, ECCV 2020"
+PARTIAL_FC = "An, Deng, Guo, Feng, Zhu, Yang, Liu: Killing Two Birds with One Stone: Partial FC, CVPR 2022"
 
 # Settings for the built-in faces: a small network and a training that two CPU cores finish in about a minute.
 DEMO: dict[str, dict[str, Any]] = {
@@ -22,30 +33,43 @@ DEMO: dict[str, dict[str, Any]] = {
 }
 
 
-@options
-class ArcFaceOptions(ClassOptions):
-    """Options of the loss."""
-
-    scale: float = option(default=64.0, help="s: the length given to embeddings, logits are s * cosine", gt=0, le=1000)
-    margin: float = option(default=0.5, help="m2: the angle added to a face's own class, radians", ge=0, le=3.1416)
-    gradient: Literal["exact", "straight-through"] = option(
-        default="exact", help="exact (the paper), or straight-through (arcface_torch since December 2022)"
-    )
-    fallback: Literal["auto", "hard", "easy", "clip", "none"] = option(
-        default="auto",
-        help="where theta + margin exceeds pi: hard, easy, clip or none; auto is hard with exact, none otherwise",
-    )
-
-
-def build_loss(num_classes: int, embedding_size: int, chosen: ArcFaceOptions) -> nn.Module:
-    """The loss with fresh centres."""
+def build_arcface(num_classes: int, embedding_size: int, chosen: ArcFaceOptions) -> nn.Module:
+    """ArcFace with fresh centres."""
     from facebench_arcface.loss import ArcFaceLoss
 
     return ArcFaceLoss(num_classes, embedding_size, chosen)
 
 
+def build_cosface(num_classes: int, embedding_size: int, chosen: CosFaceOptions) -> nn.Module:
+    """CosFace with fresh centres."""
+    from facebench_arcface.loss import CosFaceLoss
+
+    return CosFaceLoss(num_classes, embedding_size, chosen)
+
+
+def build_combined(num_classes: int, embedding_size: int, chosen: CombinedOptions) -> nn.Module:
+    """The combined margin with fresh centres."""
+    from facebench_arcface.loss import CombinedLoss
+
+    return CombinedLoss(num_classes, embedding_size, chosen)
+
+
+def build_sphereface(num_classes: int, embedding_size: int, chosen: SphereFaceOptions) -> nn.Module:
+    """SphereFace with fresh centres."""
+    from facebench_arcface.sphereface import SphereFaceLoss
+
+    return SphereFaceLoss(num_classes, embedding_size, chosen)
+
+
+def build_subcentre(num_classes: int, embedding_size: int, chosen: SubcentreOptions) -> nn.Module:
+    """Sub-centre ArcFace with fresh centres."""
+    from facebench_arcface.loss import SubcentreLoss
+
+    return SubcentreLoss(num_classes, embedding_size, chosen)
+
+
 def build_trainer(chosen: TrainerOptions) -> Trainer:
-    """The stock trainer: ArcFace needs nothing of its own."""
+    """The stock trainer: these losses need nothing of their own."""
     from facebench.training import ClassifierTrainer
 
     return ClassifierTrainer(chosen)
@@ -53,30 +77,59 @@ def build_trainer(chosen: TrainerOptions) -> Trainer:
 
 @hookimpl
 def facebench_losses() -> Iterable[LossSpec]:
-    """Offers ``arcface``."""
+    """Offers the five losses."""
     return [
         LossSpec(
             name="arcface",
             summary="additive angular margin softmax: cos(theta + m)",
-            cites=(PAPER,),
+            cites=(ARCFACE, PARTIAL_FC),
             options=ArcFaceOptions,
-            build=build_loss,
-        )
+            build=build_arcface,
+        ),
+        LossSpec(
+            name="cosface",
+            summary="additive cosine margin softmax: cos(theta) - m",
+            cites=(COSFACE, PARTIAL_FC),
+            options=CosFaceOptions,
+            build=build_cosface,
+        ),
+        LossSpec(
+            name="combined-margin",
+            summary="all three margins at once: cos(m1 theta + m2) - m3",
+            cites=(ARCFACE, PARTIAL_FC),
+            options=CombinedOptions,
+            build=build_combined,
+        ),
+        LossSpec(
+            name="sphereface",
+            summary="A-Softmax: multiplicative angular margin cos(m theta), annealed",
+            cites=(SPHEREFACE, PARTIAL_FC),
+            options=SphereFaceOptions,
+            build=build_sphereface,
+        ),
+        LossSpec(
+            name="subcentre-arcface",
+            summary="ArcFace with several centres per class, for noisy labels",
+            cites=(SUBCENTRE, ARCFACE, PARTIAL_FC),
+            options=SubcentreOptions,
+            build=build_subcentre,
+        ),
     ]
 
 
 @hookimpl
 def facebench_trainers() -> Iterable[TrainerSpec]:
-    """Offers ``arcface``: an IResNet-50 under the ArcFace loss."""
+    """Offers ``arcface`` and ``cosface``: an IResNet-50 under that loss."""
     return [
         TrainerSpec(
-            name="arcface",
-            summary="IResNet-50 trained with the ArcFace loss",
-            cites=(PAPER,),
+            name=name,
+            summary=f"IResNet-50 trained with the {title} loss",
+            cites=(paper,),
             backbone="iresnet50",
-            loss="arcface",
+            loss=name,
             options=TrainerOptions,
             build=build_trainer,
             demo=DEMO,
         )
+        for name, title, paper in (("arcface", "ArcFace", ARCFACE), ("cosface", "CosFace", COSFACE))
     ]

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from facebench.errors import ConfigError
-from facebench.margins import arcface_target, cosine_logits, replace_target, target_cosine
+from facebench.margins import (
+    arcface_target,
+    combined_target,
+    cosface_target,
+    cosine_logits,
+    filter_others,
+    sphereface_target,
+    target_cosine,
+)
 
 GOLDEN = {
     case["id"]: case
@@ -37,7 +45,7 @@ def run(vectors, centres, labels, scale, margin, gradient="exact", fallback="non
     y = torch.as_tensor(labels)
     cosine = cosine_logits(x, w)
     phi = arcface_target(target_cosine(cosine, y), margin, gradient=gradient, fallback=fallback)
-    logits = scale * replace_target(cosine, y, phi)
+    logits = scale * cosine.scatter(1, y[:, None], phi[:, None])
     losses = functional.cross_entropy(logits, y, reduction="none")
     losses.mean().backward()
     return {
@@ -58,7 +66,7 @@ def arrays(case):
 def compare(found, expected, names):
     for name in names:
         value = found[name].detach().numpy()
-        np.testing.assert_allclose(value, expected[name], rtol=1e-9, atol=1e-11, err_msg=name)
+        np.testing.assert_allclose(value, expected[name], rtol=1e-10, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["arcface_hand", "arcface_rand", "arcface_rand_easy"])
@@ -124,6 +132,35 @@ def test_finite_at_and_beyond_the_ends(dtype, gradient, fallback):
         assert torch.equal(cosine.grad, torch.ones_like(cosine))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@settings(deadline=None, max_examples=30)
+@given(rows=st.integers(1, 6), columns=st.integers(1, 7), size=st.integers(1, 9), seed=st.integers(0, 999))
+def test_cosines_and_their_gradients_are_those_of_normalised_vectors(dtype, rows, columns, size, seed):
+    draw = torch.Generator().manual_seed(seed)
+    x, w, upstream = (
+        torch.randn(shape, generator=draw, dtype=torch.float64)
+        for shape in ((rows, size), (columns, size), (rows, columns))
+    )
+    found = [one.clone().to(dtype).requires_grad_() for one in (x, w)]
+    plain = [one.clone().requires_grad_() for one in (x, w)]
+    cosine = cosine_logits(*found)
+    expected = functional.normalize(plain[0]) @ functional.normalize(plain[1]).T
+    cosine.backward(upstream.to(dtype))
+    expected.backward(upstream)
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(cosine.double(), expected, **close)
+    for one, other in zip(found, plain, strict=True):
+        scale = 1 + other.grad.abs().max()
+        torch.testing.assert_close(one.grad.double() / scale, other.grad / scale, **close)
+
+
+def test_a_vector_without_length_has_cosine_0_and_finite_gradients():
+    x, w = torch.zeros(1, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    cosine = cosine_logits(x, w)
+    cosine.sum().backward()
+    assert torch.equal(cosine, torch.zeros(1, 3)) and x.grad.isfinite().all() and w.grad.isfinite().all()
+
+
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10_000), gradient=st.sampled_from(GRADIENTS), fallback=st.sampled_from(FALLBACKS))
 def test_gradients_are_tangent_to_the_sphere(seed, gradient, fallback):
@@ -152,6 +189,119 @@ def test_cosines_keep_float32_inside_autocast_and_for_half_precision():
     half = cosine_logits(x.bfloat16(), w)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, plain, atol=2e-2, rtol=0)
+
+
+def slopes(target, cosine):
+    leaf = cosine.clone().requires_grad_()
+    value = target(leaf)
+    value.sum().backward()
+    return value.detach(), leaf.grad
+
+
+def through_the_angle(formula, cosine):
+    """A formula of theta, differentiated by torch."""
+    leaf = cosine.clone().requires_grad_()
+    value = formula(leaf.acos())
+    value.sum().backward()
+    return value.detach(), leaf.grad
+
+
+INSIDE = torch.linspace(-0.999, 0.999, 1001, dtype=torch.float64)
+
+
+def sphereface_formula(margin):
+    def psi(theta):
+        times = (margin * theta.detach() / math.pi).floor()
+        return torch.where(times % 2 == 0, 1.0, -1.0) * (margin * theta).cos() - 2 * times
+
+    return psi
+
+
+@pytest.mark.parametrize("margin", [1, 2, 3, 4, 7])
+def test_sphereface_is_the_piecewise_formula_with_its_derivative(margin):
+    found = slopes(lambda cosine: sphereface_target(cosine, margin), INSIDE)
+    expected = through_the_angle(sphereface_formula(margin), INSIDE)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("margin", [1, 2, 4])
+def test_sphereface_falls_without_a_jump_from_1_to_1_minus_2m(margin):
+    theta = torch.linspace(0, math.pi, 20_001, dtype=torch.float64)
+    psi = sphereface_target(theta.cos(), margin)
+    assert psi[0].item() == pytest.approx(1, abs=1e-9) and psi[-1].item() == pytest.approx(1 - 2 * margin, abs=1e-9)
+    assert bool((psi.diff() <= 1e-12).all()) and psi.diff().abs().max() < 1e-3 * margin
+
+
+@pytest.mark.parametrize("margins", [(1, 0.3, 0.2), (0.9, 0.4, 0.15), (1.35, 0, 0), (1, 0, 0), (3, 1, 0)])
+def test_combined_is_the_formula_with_its_derivative(margins):
+    m1, m2, m3 = margins
+    found = slopes(lambda cosine: combined_target(cosine, *margins, fallback="none"), INSIDE)
+    expected = through_the_angle(lambda theta: (m1 * theta + m2).cos() - m3, INSIDE)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_combined_holds_the_angle_below_pi_unless_told_otherwise():
+    value, slope = slopes(lambda cosine: combined_target(cosine, 1.35, 0.2, 0.1), INSIDE)
+    beyond = 1.35 * INSIDE.acos() + 0.2 >= math.pi
+    assert 0 < beyond.sum() < len(beyond)
+    assert bool((slope[beyond] == 0).all()) and bool((slope[~beyond] > 0).all())
+    assert value[beyond].numpy() == pytest.approx(-1.1, abs=1e-7)
+    assert bool((value.diff() >= -1e-12).all())  # A nearer face never gets a lower logit.
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_combined_holds_arcface_and_cosface(gradient):
+    arcface = slopes(lambda cosine: arcface_target(cosine, 0.5, gradient=gradient, fallback="clip"), INSIDE)
+    for one, other in zip(
+        slopes(lambda c: combined_target(c, 1, 0.5, 0, gradient=gradient), INSIDE), arcface, strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    cosface = slopes(lambda cosine: cosface_target(cosine, 0.4), INSIDE)
+    for one, other in zip(
+        slopes(lambda c: combined_target(c, 1, 0, 0.4, fallback="none"), INSIDE), cosface, strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+EVERY = {
+    "cosface": lambda cosine: cosface_target(cosine, 0.4),
+    "sphereface": lambda cosine: sphereface_target(cosine, 4),
+    "combined clip": lambda cosine: combined_target(cosine, 1.35, 0.5, 0.2),
+    "combined none": lambda cosine: combined_target(cosine, 1.35, 0.5, 0.2, fallback="none"),
+    "combined through": lambda cosine: combined_target(cosine, 3, 3.1, 1, gradient="straight-through"),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("target", EVERY.values(), ids=EVERY)
+def test_the_other_margins_are_finite_at_and_beyond_the_ends(dtype, target):
+    ends = [-1 - 4e-7, -1.0, -1 + 1e-7, 0.0, 1 - 1e-7, 1.0, 1 + 4e-7]
+    value, slope = slopes(target, torch.tensor(ends, dtype=dtype))
+    assert value.dtype == dtype and value.isfinite().all() and slope.isfinite().all()
+
+
+def test_other_classes_that_are_too_near_count_as_nothing():
+    cosine = torch.tensor([[0.9, 0.5, 0.3], [0.5, 0.4, -0.9]], requires_grad=True)
+    others = torch.tensor([[False, True, True], [True, True, False]])
+    found = filter_others(cosine, others, 0.4)
+    assert torch.equal(found, torch.tensor([[0.9, 0.0, 0.3], [0.0, 0.4, -0.9]]))
+    found.sum().backward()
+    assert torch.equal(cosine.grad, torch.tensor([[1.0, 0, 1], [0, 1, 1]]))
+
+
+@pytest.mark.parametrize("target", EVERY.values(), ids=EVERY)
+def test_the_other_margins_refuse_half_precision(target):
+    with pytest.raises(ConfigError, match="bfloat16"):
+        target(torch.zeros(2, dtype=torch.bfloat16))
+
+
+def test_combined_refuses_unknown_words():
+    with pytest.raises(ConfigError, match="'hard'"):
+        combined_target(torch.zeros(2), 1, 0, 0, fallback="hard")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="'sometimes'"):
+        combined_target(torch.zeros(2), 1, 0, 0, gradient="sometimes")  # type: ignore[arg-type]
 
 
 def test_a_margin_refuses_half_precision_and_unknown_words():

@@ -1,83 +1,116 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from golden_losses import assert_golden, batch_of, golden_cases, run_case
 
 from facebench.config import build_options
-from facebench.contracts import Batch, Features
+from facebench.contracts import Features
 from facebench.errors import FacebenchError
 from facebench.testing import check_loss, check_trainer
 from facebench_arcface import plugin
 from facebench_arcface.loss import ArcFaceLoss
+from facebench_arcface.options import ArcFaceOptions
 
-CASES = json.loads((Path(__file__).parents[2] / "golden" / "losses.json").read_text())["cases"]
+LOSSES = {spec.name: spec for spec in plugin.facebench_losses()}
+TRAINERS = {spec.name: spec for spec in plugin.facebench_trainers()}
+VARIANTS = {
+    "plain": ("exact", "none"),
+    "hard": ("exact", "auto"),
+    "easy": ("exact", "easy"),
+    "plain_ste": ("straight-through", "auto"),
+    "clip_eps1e-4": ("exact", "clip"),
+}
 
 
 def made(case, **chosen):
-    """The loss of a case, in the dtype of its golden values."""
+    """The loss of a case."""
     params, inputs = case["params"], case["inputs"]
-    options = plugin.ArcFaceOptions(scale=params["s"], margin=params.get("m", params.get("m_rad")), **chosen)
-    centres = torch.tensor(inputs["W"], dtype=torch.float64)
-    loss = ArcFaceLoss(*centres.shape, options).double()
-    with torch.no_grad():
-        loss.centres.weight.copy_(centres)
-    vectors = torch.tensor(inputs["X"], dtype=torch.float64, requires_grad=True)
-    return loss, vectors, Batch(images=torch.empty(0), labels=torch.tensor(inputs["y"]))
+    options = ArcFaceOptions(scale=params["s"], margin=params.get("m", params.get("m_rad")), **chosen)
+    return ArcFaceLoss(*np.shape(inputs["W"]), options)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case["method"] == "arcface"], ids=lambda case: case["id"])
+@pytest.mark.parametrize("case", golden_cases("arcface"), ids=lambda case: case["id"])
 @pytest.mark.parametrize(("gradient", "ending"), [("exact", ""), ("straight-through", "_ste")])
 def test_golden(case, gradient, ending):
     expected = case["expected"]
-    fallback = "none"
+    found = run_case(made(case, gradient=gradient, fallback="none"), case)
     if "plain" in expected:
         expected, ending = expected["plain" + ending], ""
-    loss, vectors, batch = made(case, gradient=gradient, fallback=fallback)
-    output = loss(batch, Features(vectors))
-    output.total.backward()
-    close = {"rtol": 1e-9, "atol": 1e-11}
-    np.testing.assert_allclose(output.total.item(), expected["loss"], **close)
-    np.testing.assert_allclose(vectors.grad.numpy(), expected["dX" + ending], **close)
-    np.testing.assert_allclose(loss.centres.weight.grad.numpy(), expected["dW" + ending], **close)
+    assert_golden(found, expected, ending)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_golden_beyond_pi(variant):
+    (case,) = (case for case in golden_cases("arcface") if "plain" in case["expected"])
+    gradient, fallback = VARIANTS[variant]
+    assert_golden(run_case(made(case, gradient=gradient, fallback=fallback), case), case["expected"][variant])
+
+
+@pytest.mark.parametrize(
+    ("gradient", "fallback", "sign"), [("exact", "none", 1), ("exact", "auto", -1), ("straight-through", "auto", -1)]
+)
+def test_the_published_exact_gradient_pushes_a_misplaced_face_away_and_ours_does_not(gradient, fallback, sign):
+    (case,) = (case for case in golden_cases("arcface") if "plain" in case["expected"])
+    found = run_case(made(case, gradient=gradient, fallback=fallback), case)
+    own = np.array(case["inputs"]["W"])[case["inputs"]["y"][0]]
+    slope = found["dX"][0].numpy() @ (own / np.linalg.norm(own))
+    assert slope * sign > 0.01
 
 
 def test_terms_say_how_near_the_own_class_is():
-    loss = ArcFaceLoss(3, 2, plugin.ArcFaceOptions())
+    loss = ArcFaceLoss(3, 2, ArcFaceOptions())
     with torch.no_grad():
         loss.centres.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 2.0], [-1.0, -1.0]]))
-    vectors = torch.tensor([[3.0, 0.0], [1.0, 0.0]])
-    terms = loss(Batch(images=torch.empty(0), labels=torch.tensor([0, 1])), Features(vectors)).terms
+    terms = loss(batch_of([0, 1]), Features(torch.tensor([[3.0, 0.0], [1.0, 0.0]]))).terms
     assert {name: term.item() for name, term in terms.items()} == {"target_cosine": 0.5, "accuracy": 0.5}
 
 
-def test_centres_start_small_and_follow_the_seed():
-    torch.manual_seed(3)
-    one = ArcFaceLoss(500, 64, plugin.ArcFaceOptions()).centres.weight
-    torch.manual_seed(3)
-    assert torch.equal(one, ArcFaceLoss(500, 64, plugin.ArcFaceOptions()).centres.weight)
-    assert one.std().item() == pytest.approx(0.01, rel=0.05)
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_keep_the_contract(name):
+    check_loss(LOSSES[name])
 
 
-def test_keeps_the_contracts(tmp_path):
-    (loss,) = plugin.facebench_losses()
-    (trainer,) = plugin.facebench_trainers()
-    check_loss(loss)
+@pytest.mark.parametrize("name", TRAINERS)
+def test_trainers_keep_the_contract(name, tmp_path):
+    spec = LOSSES[TRAINERS[name].loss]
     check_trainer(
-        trainer, tmp_path, loss=lambda classes, size: loss.build(classes, size, loss.options()), learning_rate=0.01
+        TRAINERS[name],
+        tmp_path,
+        loss=lambda classes, size: spec.build(classes, size, spec.options()),
+        learning_rate=0.01,
     )
 
 
-def test_demo_settings_are_options_that_exist():
-    (trainer,) = plugin.facebench_trainers()
+def test_cosface_is_as_arcface_torch_has_it():
+    chosen = LOSSES["cosface"].options()
+    assert (chosen.scale, chosen.margin, chosen.sample_rate) == (64, 0.4, 1)
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_demo_settings_are_options_that_exist(name):
+    trainer = TRAINERS[name]
     assert set(trainer.demo) <= {"backbone", "loss", "trainer", "train_data"}
     build_options(trainer.options, trainer.demo["trainer"], "trainer")
 
 
-@pytest.mark.parametrize("values", [{"scale": 0}, {"margin": 4}, {"gradient": "exakt"}, {"fallback": "soft"}])
-def test_impossible_options_are_refused(values):
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("arcface", {"scale": 0}),
+        ("arcface", {"margin": 4}),
+        ("arcface", {"gradient": "exakt"}),
+        ("arcface", {"fallback": "soft"}),
+        ("arcface", {"filter_above": 1.5}),
+        ("arcface", {"sample_rate": 0}),
+        ("cosface", {"margin": -0.1}),
+        ("combined-margin", {"m1": 0}),
+        ("combined-margin", {"fallback": "hard"}),
+        ("sphereface", {"margin": 1.35}),
+        ("subcentre-arcface", {"subcentres": 0}),
+    ],
+)
+def test_impossible_options_are_refused(name, values):
     with pytest.raises(FacebenchError, match=f"loss.{next(iter(values))}"):
-        build_options(plugin.ArcFaceOptions, values, "loss")
+        build_options(LOSSES[name].options, values, "loss")

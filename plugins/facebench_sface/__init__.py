@@ -1,0 +1,1 @@
+"""SFace: sigmoid-constrained hypersphere loss."""
