@@ -55,8 +55,9 @@ class ClassCosines:
         return self.column >= 0
 
     def own(self) -> Tensor:
-        """(N,), the cosine of each face with its own class; only where ``here``, else the cosine of some other."""
-        return self.cosine.gather(1, self._place).squeeze(1)
+        """(N,), the cosine of each face with its own class; only where ``here``, else a value without meaning."""
+        # With fewer classes, or drawn ones, than processes some have no columns; the graph must be there all the same.
+        return self.cosine.gather(1, self._place).squeeze(1) if self.cosine.shape[1] else self.cosine.sum(dim=1)
 
     @property
     def _place(self) -> Tensor:
@@ -66,6 +67,8 @@ class ClassCosines:
     def others(self) -> Tensor:
         """Bool (N, C'): True but in the column of the own class."""
         mask = torch.ones_like(self.cosine, dtype=torch.bool)
+        if not mask.shape[1]:
+            return mask
         return mask.scatter_(1, self._place, ~self.here[:, None])
 
     def placed(self, values: Tensor, own: Tensor) -> Tensor:
@@ -75,6 +78,8 @@ class ClassCosines:
             values: (N, C').
             own: (N,); ignored where not ``here``.
         """
+        if not values.shape[1]:
+            return values
         column = self._place
         found = own[:, None]
         if world().size > 1:
@@ -119,7 +124,8 @@ class ClassCosines:
         """For the log: the mean cosine with the own class, and how often that class is the nearest."""
         with torch.no_grad():
             own = self.everywhere(self.own())
-            nearest = largest(self.cosine.amax(dim=1))
+            here = self.cosine.amax(dim=1) if self.cosine.shape[1] else torch.full_like(own, -torch.inf)
+            nearest = largest(here)
             return {"target_cosine": own.mean(), "accuracy": (own >= nearest).to(own.dtype).mean()}
 
 

@@ -77,9 +77,7 @@ class SphereFaceOptions(SoftmaxOptions):
     """Options of ``sphereface``."""
 
     margin: int = option(default=4, help="m1: the whole factor on the own angle", ge=1, le=16)
-    scale: float = option(
-        default=0.0, help="s; 0: the length of each embedding itself, as published", ge=0, le=1000
-    )
+    scale: float = option(default=0.0, help="s; 0: the length of each embedding itself, as published", ge=0, le=1000)
     anneal_start: float = option(
         default=1000.0,
         help="step t shares the own logit between cosine and margin, lambda : 1 with "

@@ -9,10 +9,11 @@ import torch
 from torch.nn import functional
 
 from facebench import centres as room
-from facebench.centres import ClassCentres
+from facebench.centres import ClassCentres, ClassCosines
 from facebench.classoptions import ClassOptions
 from facebench.config import build_options
 from facebench.errors import FacebenchError
+from facebench.ranks import World
 
 OPTIMISERS = {
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.5, momentum=0.9, weight_decay=0.1),
@@ -147,6 +148,16 @@ def test_terms_tell_the_nearest_class():
     terms = centres(torch.tensor([[3.0, 0], [1, 0]]), torch.tensor([0, 1])).terms()
     assert {name: value.item() for name, value in terms.items()} == {"target_cosine": 0.5, "accuracy": 0.5}
     assert not any(value.requires_grad for value in terms.values())
+
+
+def test_a_process_may_have_no_columns_at_all(monkeypatch):
+    monkeypatch.setattr(room, "world", lambda: World(2, 3))
+    leaf = torch.randn(2, 3, requires_grad=True)
+    cosine = leaf[:, :0]
+    cosines = ClassCosines(cosine, torch.tensor([-1, -1]), leaf.detach(), torch.tensor([0, 1]), 1)
+    own = cosines.own()
+    assert torch.equal(own.detach(), torch.zeros(2)) and own.requires_grad and not cosines.here.any()
+    assert cosines.others().shape == cosines.replaced(own).shape == cosines.filtered(0.4).cosine.shape == (2, 0)
 
 
 @pytest.mark.parametrize("kind", OPTIMISERS)

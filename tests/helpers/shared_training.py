@@ -18,9 +18,9 @@ from facebench.testing import toy_faces, toy_job
 from facebench.training import ClassifierTrainer
 from facebench_arcface import plugin as arcface
 
-sface = None
+from facebench_sface import plugin as sface
 
-PLUGINS = {"arcface": arcface}
+PLUGINS = {"arcface": arcface, "sface": sface}
 
 
 class Plain(nn.Module):
