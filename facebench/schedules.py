@@ -105,7 +105,7 @@ def rate_at(step: int, *, steps: int, warmup: int, chosen: TrainerOptions) -> fl
     done = (step - warmup) / (steps - warmup)
     match chosen.schedule:
         case "polynomial":
-            return top * (1 - done) ** chosen.power
+            return top * float((1 - done) ** chosen.power)
         case "cosine":
             return top * (1 + math.cos(math.pi * done)) / 2
         case "step":
