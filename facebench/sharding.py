@@ -140,6 +140,28 @@ def cross_entropy(logits: Tensor, columns: Tensor, *, widest: int) -> Tensor:
     return found
 
 
+def entropy(logits: Tensor, *, eps: float = 0.0) -> Tensor:
+    """The entropy of each row's softmax over the columns of all processes, in nats, without gradient.
+
+    Args:
+        logits: (N, C'), this process's columns of the same N rows; float32 or float64, finite.
+        eps: Added to each probability before its logarithm is taken, as some published code does; that lowers the
+            entropy, by 0.6 nats for 85742 equal probabilities and 1e-5.
+
+    Returns:
+        (N,), in 0..ln C where ``eps`` is 0, the same in all processes.
+    """
+    with torch.no_grad():
+        below = logits - largest(logits.amax(dim=1))[:, None]
+        powers = below.exp()
+        total = summed(powers.sum(dim=1))
+        if eps:
+            share = powers.div_(total[:, None])
+            return -summed((share * (share + eps).log_()).sum(dim=1))
+        # Both terms are at least 0, so nothing cancels.
+        return total.log() - summed(below.mul_(powers).sum(dim=1)) / total
+
+
 class _ShardedCrossEntropy(torch.autograd.Function):
     """Cross-entropy under ``loss_parallel``, closed in itself: outside nobody meets its traps."""
 

@@ -17,9 +17,12 @@ A tour, from embeddings to a table row:
 * :func:`wilson`, :func:`fold_interval`, :func:`bootstrap_intervals` and, for millions of template pairs,
   :func:`template_bootstrap` say how far to trust any of it; :func:`paired_bootstrap`, :func:`mcnemar` and :func:`holm`
   whether one method is better than another.
+* :func:`spanning_tree` gives the persistent homology of dimension 0 of a batch, with its edges; :func:`persistence`
+  goes higher, :func:`bottleneck` and :func:`wasserstein` compare diagrams, and :func:`discrepancy` compares two spaces
+  of the same faces.
 
 Every function states the rule it follows and whose rule that is; what cannot be computed raises
-:class:`~facebench.errors.MetricError`. Nothing here keeps state, reads files or draws random numbers of its own.
+:class:`~facebench.errors.MetricError`. Nothing here keeps results, reads files or draws random numbers of its own.
 
 >>> from facebench.metrics import split, tar_at_far
 >>> sets = split([0.9, 0.8, 0.7, 0.6, 0.55, 0.5, 0.4, 0.3], [1, 1, 0, 1, 0, 1, 0, 0])
@@ -33,11 +36,24 @@ from facebench.metrics.bootstrap import BootstrapIntervals, bootstrap_intervals
 from facebench.metrics.checks import ScoreSets, split
 from facebench.metrics.clusters import cluster_bootstrap
 from facebench.metrics.comparison import Difference, McNemar, PairedDifferences, holm, mcnemar, paired_bootstrap
+from facebench.metrics.diagrams import (
+    betti_curve,
+    bottleneck,
+    matched_bottleneck,
+    matched_wasserstein,
+    persistence,
+    persistence_entropy,
+    total_persistence,
+    wasserstein,
+)
 from facebench.metrics.dialects import DIALECTS, DialectAccuracy, dialect_accuracy
 from facebench.metrics.discard import ErrorDiscard, error_versus_discard
+from facebench.metrics.discrepancy import Discrepancy, discrepancy
+from facebench.metrics.distances import distance_matrix
 from facebench.metrics.dprime import dprime
 from facebench.metrics.eer import EER_RULES, EqualErrorRate, crossing, equal_error_rate
 from facebench.metrics.folds import FoldAccuracy, FoldRoc, ValAtFar, fold_accuracy, mean_fold_roc, val_at_far
+from facebench.metrics.homology import Tree, h0_lengths, spanning_tree, spanning_tree_of_points
 from facebench.metrics.identification import RANK_RULES, RankRate, Search, rank_rate, search
 from facebench.metrics.intervals import IntervalEstimate, fold_interval, wilson
 from facebench.metrics.openset import TPIR_RULES, MeanOpenSetPoint, OpenSetPoint, mean_tpir_at_fpir, tpir_at_fpir
@@ -59,6 +75,7 @@ __all__ = [
     "BootstrapIntervals",
     "DialectAccuracy",
     "Difference",
+    "Discrepancy",
     "EqualErrorRate",
     "ErrorDiscard",
     "FoldAccuracy",
@@ -78,26 +95,36 @@ __all__ = [
     "ScoreSets",
     "Search",
     "TarIntervals",
+    "Tree",
     "ValAtFar",
     "auc",
+    "betti_curve",
     "bootstrap_intervals",
+    "bottleneck",
     "cluster_bootstrap",
     "crossing",
     "dialect_accuracy",
+    "discrepancy",
+    "distance_matrix",
     "dprime",
     "equal_error_rate",
     "error_versus_discard",
     "fold_accuracy",
     "fold_interval",
     "fuse",
+    "h0_lengths",
     "holm",
     "linked_subjects",
+    "matched_bottleneck",
+    "matched_wasserstein",
     "mcnemar",
     "mean_fold_roc",
     "mean_tpir_at_fpir",
     "operating_points",
     "pair_distances",
     "paired_bootstrap",
+    "persistence",
+    "persistence_entropy",
     "pool",
     "pooled_pair_tar",
     "rank_rate",
@@ -105,12 +132,16 @@ __all__ = [
     "roc_curve",
     "score_pairs",
     "search",
+    "spanning_tree",
+    "spanning_tree_of_points",
     "split",
     "tar_at_far",
     "template_bootstrap",
+    "total_persistence",
     "tpir_at_fpir",
     "unit",
     "val_at_far",
+    "wasserstein",
     "wilson",
     "xnorm",
 ]

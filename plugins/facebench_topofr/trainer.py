@@ -1,0 +1,83 @@
+"""The stock trainer, with perturbed faces, a free last scale and figures of the fitted mixture."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from facebench.ranks import world
+from facebench.training import ClassifierTrainer
+from facebench_topofr.figure import draw_mixture
+from facebench_topofr.loss import TopoFRLoss
+from facebench_topofr.perturbation import Perturbation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from facebench import Checkpoint, TrainJob
+    from facebench_topofr.options import TopoFRTrainerOptions
+
+log = logging.getLogger(__name__)
+
+# The paper's alpha for networks deeper than R50 (appendix A.1); a loss does not know its network.
+_DEEP_ALPHA = {"iresnet100": 0.05, "iresnet200": 0.05}
+
+
+class TopoFRTrainer:
+    """Trains as ``ClassifierTrainer`` does, under any loss.
+
+    Args:
+        options: Of the stock trainer, and what TopoFR adds.
+    """
+
+    def __init__(self, options: TopoFRTrainerOptions) -> None:
+        self.options = options
+
+    def fit(self, job: TrainJob, /) -> Checkpoint:
+        """Trains, or continues; see ``ClassifierTrainer.fit`` for what is left and what is raised.
+
+        A figure of an epoch shows its last batch. An epoch that was interrupted behind that has none.
+        """
+        options = self.options
+        if options.free_scale:
+            free_last_scale(job.backbone)
+        _mention_alpha(job)
+
+        def epoch_ended(epoch: int, values: Mapping[str, float]) -> None:
+            if options.figure_every and epoch % options.figure_every == 0 and world().first:
+                _draw(job, epoch)
+            job.epoch_ended(epoch, values)
+
+        perturb = None
+        if options.perturbed:
+            perturb = Perturbation(options.perturbed, job.preprocess, leak=options.leak)
+        told = dataclasses.replace(job, epoch_ended=epoch_ended)
+        return ClassifierTrainer(options, perturb=perturb).fit(told)
+
+
+def free_last_scale(backbone: nn.Module) -> None:
+    """Lets the weight of the last batch normalisation of vectors learn, if the network has one that is frozen.
+
+    Networks for faces freeze it at 1. TopoFR's released code does not: only so can embeddings become short enough for
+    their distances to match those between images, which the alignment asks for.
+    """
+    norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm1d) and module.affine]
+    if norms:
+        norms[-1].weight.requires_grad_(True)
+
+
+def _mention_alpha(job: TrainJob) -> None:
+    wanted = _DEEP_ALPHA.get(job.recipe.backbone)
+    if wanted and isinstance(job.loss, TopoFRLoss) and job.loss.options.alpha > wanted and world().first:
+        log.warning(
+            "loss.alpha is %g; the paper trains %s with %g", job.loss.options.alpha, job.recipe.backbone, wanted
+        )
+
+
+def _draw(job: TrainJob, epoch: int) -> None:
+    fitted = job.loss.fitted if isinstance(job.loss, TopoFRLoss) else None
+    if fitted is not None:
+        draw_mixture(fitted, job.folder / "figures" / f"mixture-{epoch}", title=f"Entropies after epoch {epoch}")
