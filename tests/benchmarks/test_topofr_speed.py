@@ -4,8 +4,9 @@
 
 An IResNet-18 at batch 128 on a CPU: perturbation, two spanning trees and a mixture may cost a tenth of the step. Both
 trainings are run in turns, each of one step after a small network has warmed up, and medians are compared. Times are
-those of the processor, so that other work on the machine does not count. The parts are timed alone as well, since on a GPU
-the network is quick and they are not; there the mixture and the search for the trees' edges are what a step waits for.
+those of the processor, so that other work on the machine does not count. The parts are timed alone as well, since on a
+GPU the network is quick and they are not; there the mixture and the search for the trees' edges are what a step waits
+for.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from facebench.schedules import TrainerOptions
 from facebench.testing import toy_faces, toy_job
 from facebench.training import ClassifierTrainer
 from facebench_arcface import plugin as arcface
-
 from facebench_sface import plugin as sface
+from facebench_topofr import plugin as topofr
 
-PLUGINS = {"arcface": arcface, "sface": sface}
+PLUGINS = {"arcface": arcface, "sface": sface, "topofr": topofr}
 
 
 class Plain(nn.Module):

@@ -30,6 +30,8 @@ CASES = {
     "sface-quality": {"precision": "float64", "loss": "sface", "loss_options": {"quality": "norm"}},
     "sface-sampled": {"precision": "float64", "loss": "sface", "loss_options": SAMPLED},
     "subcentres": {"precision": "float64", "loss": "subcentre-arcface", "loss_options": SAMPLED},
+    # Structure is aligned within groups of faces, which must not be torn by the split.
+    "topofr": {"precision": "float64", "loss": "topofr", "loss_options": {"group_size": 6}, "learning_rate": 0.01},
     "running-mean": {"precision": "float64", "ema": 0.9},
 }
 PARTS = {"parts": {"precision": "float64", "loss_options": SAMPLED}}
