@@ -255,6 +255,12 @@ class ClassCentres(nn.Module):
             weight.data = own_rows(self.weight.detach())[rows]
         return weight, column, max(b - a for a, b in pairwise(cuts))
 
+    @property
+    def transient(self) -> set[str]:
+        """What of its state belongs to a training under way and not to what was learnt."""
+        kept = {f"kept_{name}" for name, _ in self._kept()}
+        return kept | {"active"} if self.active is not None else kept
+
     def prepare(self, optimizer: torch.optim.Optimizer) -> None:
         """Makes room for what the optimiser keeps of each centre, when it sees only some of them at a time."""
         if self.active is None:

@@ -115,6 +115,17 @@ def wait() -> None:
         distributed.barrier()
 
 
+def united(lines: list[str]) -> list[str]:
+    """The lines of all processes, each once, those of the first process first."""
+    if world().size == 1:
+        return lines
+    from torch import distributed
+
+    found: list[list[str]] = [[] for _ in range(world().size)]
+    distributed.all_gather_object(found, lines)
+    return list(dict.fromkeys(line for some in found for line in some))
+
+
 def told(value: T) -> T:
     """The first process's value, in all of them.
 

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from facebench.centres import ClassCentres
 from facebench.checkpoints import storable
 from facebench.errors import DataError
 from facebench.ranks import wait, world
@@ -25,7 +26,7 @@ from facebench.sharding import is_split, own_rows, rows_here, split_rows
 from facebench.store import write_atomic, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -94,13 +95,15 @@ def save_state(folder: Path, number: int, tensors: Mapping[str, Tensor], values:
 
     Args:
         folder: Belongs to one training.
-        number: Of the state; the same number means the same tensors.
+        number: Of the state; the same number, from as many processes, means the same tensors.
         tensors: By name; those made by ``facebench.sharding.split_rows`` are saved by all processes.
         values: JSON.
     """
-    _save(folder, _STATE, f"state-{number}", tensors, values)
+    # Steps are counted otherwise where other numbers of processes share an epoch.
+    stem = f"state-{number}x{world().size}"
+    _save(folder, _STATE, stem, tensors, values)
     if world().first:
-        _sweep(folder, keep=f"state-{number}-")
+        _sweep(folder, keep=f"{stem}-")
     wait()
 
 
@@ -121,7 +124,9 @@ def forget_state(folder: Path) -> None:
 
 def save_classes(folder: Path, loss: nn.Module) -> None:
     """Keeps class centres and all else a loss has learnt beside a checkpoint; all processes call it."""
-    _save(folder, _CLASSES, "classes", module_tensors({"loss": loss}), {})
+    passing = _transient(loss)
+    learnt = {name: value for name, value in module_tensors({"loss": loss}).items() if name not in passing}
+    _save(folder, _CLASSES, "classes", learnt, {})
     wait()
 
 
@@ -144,7 +149,7 @@ def restore_classes(folder: Path, loss: nn.Module) -> None:
         DataError: When the folder has no classes, or others than this loss: another number of them, another loss.
     """
     what = f"{folder}: the class centres do not fit"
-    restore_modules({"loss": loss}, load_classes(folder), what=what, cure="use new classes")
+    restore_modules({"loss": loss}, load_classes(folder), what=what, cure="use new classes", without=_transient(loss))
 
 
 def module_tensors(parts: Mapping[str, nn.Module]) -> dict[str, Tensor]:
@@ -158,19 +163,21 @@ def restore_modules(
     *,
     what: str = "the saved state does not fit",
     cure: str = "start again with --fresh",
+    without: Collection[str] = (),
 ) -> None:
-    """Puts back what ``module_tensors`` took.
+    """Puts back what ``module_tensors`` took, but for the names ``without``, which stay as they are.
 
     Raises:
         DataError: When names or shapes differ.
     """
     for part, module in parts.items():
-        wanted, found = module.state_dict(), saved.names(part)
+        wanted = {name: value for name, value in module.state_dict().items() if f"{part}/{name}" not in without}
+        found = saved.names(part)
         other = sorted(set(wanted).symmetric_difference(found))
         if other:
             raise DataError(f"{what}: {part} and file differ in {', '.join(other[:3])}; {cure}")
         for name, current in wanted.items():
-            with _readable(saved.folder):
+            with readable(saved.folder):
                 value = saved.read(f"{part}/{name}", split=is_split(current))
             here = own_rows(current)
             if here.shape != value.shape:
@@ -204,7 +211,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Saved) -> None:
     for name in saved.names("optimizer"):
         place, entry = name.split("/", 1)
         like = parameters[int(place)]
-        with _readable(saved.folder):
+        with readable(saved.folder):
             split = is_split(like) and entry != "step"
             value = saved.read(f"optimizer/{name}", split=split)
         if split:
@@ -232,6 +239,12 @@ def _save(folder: Path, document: str, stem: str, tensors: Mapping[str, Tensor],
         write_text(folder / document, json.dumps(stored, allow_nan=False))
 
 
+def _transient(loss: nn.Module) -> set[str]:
+    """What of a loss belongs to a training under way."""
+    centres = ((path, module) for path, module in loss.named_modules() if isinstance(module, ClassCentres))
+    return {f"loss/{path}.{name}".replace("/.", "/") for path, module in centres for name in module.transient}
+
+
 def _rows_of(rank: int, total: int) -> tuple[int, int]:
     block = -(-total // world().size)
     return min(rank * block, total), min((rank + 1) * block, total)
@@ -241,7 +254,7 @@ def _load(folder: Path, name: str) -> Saved | None:
     path = folder / name
     if not path.is_file():
         return None
-    with _readable(path):
+    with readable(path):
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema_number"] != SCHEMA_NUMBER:
             raise ValueError(f"schema {document['schema_number']} instead of {SCHEMA_NUMBER}")
@@ -258,7 +271,7 @@ def _load(folder: Path, name: str) -> Saved | None:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turns whatever a damaged file raises into one line."""
     try:
         yield

@@ -19,6 +19,8 @@ from torch.nn import functional
 from facebench.ranks import world
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
     from torch.distributed.device_mesh import DeviceMesh
 
@@ -80,6 +82,13 @@ def averaged(value: Tensor) -> Tensor:
     found = value.detach().clone()
     torch.distributed.all_reduce(found)
     return found.div_(size)
+
+
+def share_first(tensors: Iterable[Tensor]) -> None:
+    """Gives all processes the values that the first one has, in place."""
+    if world().size > 1:
+        for tensor in tensors:
+            torch.distributed.broadcast(tensor, src=0)
 
 
 def split_rows(local: Tensor, total: int) -> Tensor:
@@ -152,7 +161,9 @@ def entropy(logits: Tensor, *, eps: float = 0.0) -> Tensor:
         (N,), in 0..ln C where ``eps`` is 0, the same in all processes.
     """
     with torch.no_grad():
-        below = logits - largest(logits.amax(dim=1))[:, None]
+        # Where classes are fewer than processes, some hold no column.
+        highest = logits.amax(dim=1) if logits.shape[1] else logits.new_full((len(logits),), -torch.inf)
+        below = logits - largest(highest)[:, None]
         powers = below.exp()
         total = summed(powers.sum(dim=1))
         if eps:

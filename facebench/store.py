@@ -123,9 +123,21 @@ class Cache:
         return self.root / "embeddings" / fingerprint
 
     def forget(self, folder: Path) -> None:
-        """Deletes a folder of this cache, for ``--fresh``."""
-        if self.root in folder.parents:
-            shutil.rmtree(folder, ignore_errors=True)
+        """Deletes what a folder of this cache holds, for ``--fresh``.
+
+        The folder itself stays: who holds it, holds it under its name.
+
+        Raises:
+            FacebenchError: When another process is working there.
+        """
+        if self.root not in folder.parents or not folder.is_dir():
+            return
+        with locked(folder, busy=f"another process is working in {folder}; wait for it, or use another cache"):
+            for entry in folder.iterdir():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

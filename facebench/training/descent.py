@@ -12,7 +12,7 @@ from facebench.centres import ClassCentres
 from facebench.errors import ConfigError
 from facebench.ranks import world
 from facebench.resume import module_tensors, optimizer_tensors, restore_modules, restore_optimizer
-from facebench.sharding import is_split
+from facebench.sharding import is_split, own_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +45,7 @@ class Descent:
         self._centres = [module for module in loss.modules() if isinstance(module, ClassCentres)]
         self._optimizer = _optimizer(options, backbone, loss)
         self._shared = self._parameters_in_all(loss)
+        self._taught = [value for value in loss.parameters() if value.requires_grad]
         for centres in self._centres:
             if centres.lends and options.accumulate > 1:
                 raise ConfigError(
@@ -65,14 +66,14 @@ class Descent:
         """Adds to the gradients."""
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    def step(self, rate: float) -> Tensor:
+    def step(self, rate: float) -> tuple[Tensor, Tensor]:
         """Takes one step and clears the gradients.
 
         Args:
             rate: The learning rate.
 
         Returns:
-            The norm of the network's gradient before clipping.
+            The norm of the network's gradient before clipping, and that of what the loss learns, as far as it is here.
         """
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -80,6 +81,10 @@ class Descent:
         _average(self._shared)
         limit = self._options.clip_gradient or math.inf
         norm: Tensor = torch.nn.utils.clip_grad_norm_(self._backbone.parameters(), limit)
+        taught = torch.nn.utils.get_total_norm(
+            [own_rows(value.grad) for value in self._taught if value.grad is not None]
+        )
+        taught = taught.to(norm.device)
         for centres in self._centres:
             centres.lend(self._optimizer)
         self._scaler.step(self._optimizer)
@@ -89,11 +94,11 @@ class Descent:
         self._optimizer.zero_grad()
         if self._mean is not None:
             self._mean.update_parameters(self._backbone)
-        return norm
+        return norm, taught
 
-    def gives_up(self, norm: float) -> bool:
+    def gives_up(self, *norms: float) -> bool:
         """Whether a gradient that is not finite is more than the scaler's feeling its way."""
-        if math.isfinite(norm):
+        if all(map(math.isfinite, norms)):
             return False
         return not self._scaler.is_enabled() or self._scaler.get_scale() < 1
 

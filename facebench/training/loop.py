@@ -24,10 +24,10 @@ from facebench.contracts import Batch
 from facebench.errors import ConfigError, DataError
 from facebench.loading import read_ahead
 from facebench.pixels import to_input
-from facebench.ranks import world
-from facebench.resume import load_state, save_state
+from facebench.ranks import united, world
+from facebench.resume import load_state, readable, save_state
 from facebench.schedules import rate_at
-from facebench.sharding import averaged
+from facebench.sharding import averaged, share_first
 from facebench.training.descent import Descent
 from facebench.training.journal import Journal, Tables, not_finite
 from facebench.training.noise import with_noise
@@ -69,6 +69,10 @@ class Loop:
         self.labels = torch.from_numpy(labels)
         self.device = torch.device(job.device)
         self.order = Order(len(self.labels), options.batch_size, options.accumulate, job.seed, world())
+        if options.epochs and not self.order.steps:
+            raise DataError(
+                f"training set {job.dataset.name!r} has {len(self.labels)} faces, too few for {world().size} processes"
+            )
         self.dtype = torch.float64 if options.precision == "float64" else torch.float32
         layout = torch.channels_last if options.channels_last else torch.contiguous_format
         self.backbone = job.backbone.to(self.device, self.dtype, memory_format=layout).train()  # type: ignore[call-overload]
@@ -96,6 +100,7 @@ class Loop:
             while journal.epoch < self.options.epochs:
                 self._finish_steps(bar)
                 values = journal.close_epoch(learning_rate=self._rate(order.steps - 1)) | self._validate()
+                self._unite()
                 journal.rows.append({"epoch": journal.epoch, **values})
                 self.save()
                 self._tell(values)
@@ -143,14 +148,17 @@ class Loop:
                 self.descent.backward(output.total * weight)
             for name, value in {"loss": output.total, **output.terms}.items():
                 sums[name] = sums.get(name, 0) + value.detach().to(self.dtype) * weight
-        norm = self.descent.step(self._rate(self.journal.step))
+        lengths = self.descent.step(self._rate(self.journal.step))
         # One transfer per step, when all of the step's work is under way.
-        due = float(time.monotonic() - self.saved_at >= self.options.save_seconds and world().first)
-        numbers = torch.stack([*sums.values(), norm.detach().to(self.dtype), norm.new_tensor(due, dtype=self.dtype)])
-        *means, length, late = averaged(numbers).tolist()
+        due = lengths[0].new_tensor(time.monotonic() - self.saved_at >= self.options.save_seconds and world().first)
+        numbers = torch.stack([tensor.detach().to(self.dtype) for tensor in (*sums.values(), *lengths, due)])
+        *means, length, taught, late = averaged(numbers).tolist()
         values = dict(zip(sums, means, strict=True))
-        self._refuse_infinite({**values, "gradient_norm": length}, step)
-        return {**values, "gradient_norm": length}, late > 0
+        if self.descent.gives_up(length, taught):
+            self._refuse_infinite({**values, "gradient_norm": length, "gradient_norm_of_loss": taught}, step)
+        self._refuse_infinite(values, step)
+        # What the scaler of float16 skips, feeling its way, is no step and has no length.
+        return {**values, "gradient_norm": length if math.isfinite(length) else 0.0}, late > 0
 
     def _batch(self, pictures: Pictures, mirrored: npt.NDArray[np.bool_], part: int) -> Batch:
         """Moves faces to the device as bytes and prepares them there."""
@@ -176,7 +184,10 @@ class Loop:
         with torch.autocast(self.device.type, dtype=half or torch.bfloat16, enabled=half is not None):
             features: Features[Tensor] = self.forward(batch.images)
         output: LossOutput = self.loss(batch, _at_least_float32(features))
-        return output
+        if features.confidence is None:
+            return output
+        # Not every loss asks for confidences; among processes, a gradient that never comes would be waited for.
+        return dataclasses.replace(output, total=output.total + 0 * features.confidence.sum())
 
     def _gradients_kept(self, *, last: bool) -> AbstractContextManager[Any]:
         """While parts of a step follow, processes keep their gradients to themselves."""
@@ -193,8 +204,6 @@ class Loop:
         return rate_at(place, steps=total, warmup=warmup, chosen=self.options)
 
     def _refuse_infinite(self, values: Mapping[str, float], step: npt.NDArray[np.int64]) -> None:
-        if not self.descent.gives_up(values["gradient_norm"]):
-            values = {name: value for name, value in values.items() if name != "gradient_norm"}
         if all(map(math.isfinite, values.values())):
             return
         keys = [self.job.dataset.keys[int(index)] for index in step]
@@ -208,11 +217,13 @@ class Loop:
         ):
             return {}
         network = self.network
+        # Each process has batch statistics of its own faces; the first one's are those that are kept.
+        share_first(network.buffers())
         # A copy, since evaluating may move a network or lay its memory out anew.
         found = job.validate(copy.deepcopy(network).float().eval())
         if found.score > journal.best.get("score", -np.inf):
             journal.best = {"epoch": journal.epoch, "score": found.score}
-            if world().first:
+            if world().first and self.options.keep == "best":
                 save_checkpoint(job.folder / "best", network, recipe=job.recipe, preprocess=job.preprocess)
         return dict(found.values)
 
@@ -225,7 +236,17 @@ class Loop:
         for line in pictures.unreadable:
             if line not in self.journal.unreadable:
                 self.journal.unreadable.append(line)
-                log.warning("another face is shown in place of one that cannot be read: %s", line)
+                self._name([line])
+
+    def _unite(self) -> None:
+        """The first process learns what others could not read."""
+        everyone = united(self.journal.unreadable)
+        self._name([line for line in everyone if line not in self.journal.unreadable])
+        self.journal.unreadable = everyone
+
+    def _name(self, lines: list[str]) -> None:
+        for line in lines if world().first else []:
+            log.warning("another face is shown in place of one that cannot be read: %s", line)
 
     def _note(self, values: Mapping[str, float]) -> None:
         """Enters a step into the finer table when its turn has come."""
@@ -264,8 +285,9 @@ class Loop:
         if saved is None:
             return
         refuse_other(self.job, saved.values["recipe"])
-        self.descent.restore(saved)
-        self.journal = Journal(**saved.values["journal"])
+        with readable(self.job.folder):
+            self.descent.restore(saved)
+            self.journal = Journal(**saved.values["journal"])
         # A process may have been killed between saving an epoch and writing it to the tables.
         if world().first:
             self.tables.write(self.journal)

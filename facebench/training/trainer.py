@@ -31,7 +31,7 @@ class ClassifierTrainer:
     """Trains a backbone under a loss that classifies identities, in one process or, under a launcher, in many.
 
     Besides the checkpoint it leaves ``metrics.csv`` (a line for each epoch) and ``steps.csv`` in the job's folder, the
-    class centres beside the weights, and, with validation, the best network in ``best/``.
+    class centres beside the weights.
 
     Args:
         options: How to train.

@@ -60,7 +60,7 @@ def test_a_new_state_replaces_the_old_in_one_step(tmp_path):
     resume.save_state(tmp_path, 1, {"a/b": torch.zeros(2)}, {"step": 1})
     (tmp_path / ".state-1-0-abc.safetensors").write_bytes(b"left by a killed process")
     resume.save_state(tmp_path, 2, {"a/b": torch.ones(2)}, {"step": 2})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["state-2-0.safetensors", "state.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state-2x1-0.safetensors", "state.json"]
     assert resume.load_state(tmp_path).values == {"step": 2}
     resume.forget_state(tmp_path)
     assert list(tmp_path.iterdir()) == [] and resume.load_state(tmp_path) is None
@@ -74,7 +74,7 @@ def test_a_new_state_replaces_the_old_in_one_step(tmp_path):
         '{"schema_number": 1, "file": "state-1.safetensors", "values": {}}',
         '{"schema_number": 2, "files": {"../elsewhere.safetensors": {}}, "values": {}}',
         '{"schema_number": 2, "files": {"absent.safetensors": {}}, "values": {}}',
-        '{"schema_number": 2, "files": {"state-1-0.safetensors": {"a/b": ["x", 2]}}, "values": {}}',
+        '{"schema_number": 2, "files": {"state-1x1-0.safetensors": {"a/b": ["x", 2]}}, "values": {}}',
     ],
 )
 def test_a_document_that_makes_no_sense_is_told(tmp_path, document):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from facebench.errors import DataError, FacebenchError
-from facebench.store import Cache, RunFolder, cache_root, find_results, write_atomic, write_text
+from facebench.store import Cache, RunFolder, cache_root, find_results, locked, write_atomic, write_text
 from facebench.testing import toy_result
 
 NOW = datetime(2026, 1, 2, 3, 4, 5)
@@ -178,8 +178,18 @@ def test_a_cache_forgets_its_own_folders_only(tmp_path):
     cache.forget(outside)
     cache.forget(cache.root)
     cache.forget(cache.embeddings("never made"))
-    assert not inside.exists()
+    assert list(inside.iterdir()) == []
     assert (outside / "a").exists() and cache.root.exists()
+
+
+def test_what_another_process_holds_is_not_forgotten(tmp_path):
+    cache = Cache(tmp_path)
+    folder = cache.training("f")
+    with locked(folder):
+        (folder / "state.json").write_text("{}")
+        with pytest.raises(FacebenchError, match="another process is working"):
+            cache.forget(folder)
+    assert (folder / "state.json").exists()
 
 
 @pytest.mark.parametrize("name", AWKWARD)

@@ -13,7 +13,7 @@ from toy_training import Interrupted, Stop, fit, table
 from facebench.centres import ClassCentres
 from facebench.classoptions import ClassOptions
 from facebench.contracts import Features, LossOutput, Validation
-from facebench.errors import ConfigError, DataError
+from facebench.errors import ConfigError, DataError, FacebenchError
 from facebench.resume import restore_classes
 from facebench.testing import TinyBackbone, TinyLoss, toy_faces
 
@@ -242,6 +242,35 @@ def test_class_centres_are_kept_and_put_back(tmp_path):
     fit(tmp_path / "none", loss=CentreLoss, keep_classes=False)
     with pytest.raises(DataError, match="holds no class centres"):
         restore_classes(tmp_path / "none", loss)
+
+
+@pytest.mark.parametrize("trained", [{"sample_rate": 0.5}, {}])
+@pytest.mark.parametrize("wanted", [{"sample_rate": 0.5}, {}])
+def test_class_centres_are_put_back_whether_or_not_they_were_sampled(tmp_path, trained, wanted):
+    fit(tmp_path, loss=lambda classes, size: CentreLoss(classes, size, **trained))
+    stored = load_file(tmp_path / "classes-0.safetensors")
+    assert set(stored) == {"loss/centres.weight", "loss/centres.seed", "loss/centres.steps"}
+    loss = CentreLoss(4, 16, **wanted)
+    restore_classes(tmp_path, loss)
+    assert torch.equal(loss.centres.weight, stored["loss/centres.weight"])
+
+
+class Unsound(TinyLoss):
+    """Its loss is finite, but not the gradient of something it learns."""
+
+    def __init__(self, num_classes, embedding_size):
+        super().__init__(num_classes, embedding_size)
+        self.extra = nn.Parameter(torch.zeros(()))
+
+    def forward(self, batch, features):
+        output = super().forward(batch, features)
+        return LossOutput(output.total + (self.extra * self.extra).sqrt() * 0)
+
+
+def test_a_gradient_of_the_loss_that_is_not_finite_stops_the_training(tmp_path):
+    with pytest.raises(FacebenchError, match="gradient_norm_of_loss is nan in epoch 1, step 1"):
+        fit(tmp_path, loss=Unsound, epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["stopped.json"]
 
 
 @pytest.mark.parametrize(
