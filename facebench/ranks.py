@@ -103,6 +103,8 @@ def joined(device: str) -> Iterator[World]:
     distributed.init_process_group("nccl" if cuda else "gloo", timeout=_PATIENCE)
     try:
         yield world()
+        # All leave together: a process that hangs up while others still talk to it may bring itself down.
+        distributed.barrier()
     finally:
         distributed.destroy_process_group()
 
