@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -134,7 +134,7 @@ def test_finite_at_and_beyond_the_ends(dtype, gradient, fallback):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @settings(deadline=None, max_examples=30)
-@given(rows=st.integers(1, 6), columns=st.integers(1, 7), size=st.integers(1, 9), seed=st.integers(0, 999))
+@given(rows=st.integers(1, 6), columns=st.integers(1, 7), size=st.integers(2, 9), seed=st.integers(0, 999))
 def test_cosines_and_their_gradients_are_those_of_normalised_vectors(dtype, rows, columns, size, seed):
     draw = torch.Generator().manual_seed(seed)
     x, w, upstream = (
@@ -152,6 +152,23 @@ def test_cosines_and_their_gradients_are_those_of_normalised_vectors(dtype, rows
     for one, other in zip(found, plain, strict=True):
         scale = 1 + other.grad.abs().max()
         torch.testing.assert_close(one.grad.double() / scale, other.grad / scale, **close)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@settings(deadline=None, max_examples=30)
+@given(rows=st.integers(1, 6), columns=st.integers(1, 7), seed=st.integers(0, 999))
+@example(rows=1, columns=2, seed=568)
+def test_on_a_line_there_is_no_direction_to_turn_to(dtype, rows, columns, seed):
+    """The gradient is 0, as the difference of two terms that grow without bound as a vector becomes short."""
+    draw = torch.Generator().manual_seed(seed)
+    x, w, upstream = (torch.randn(s, generator=draw, dtype=dtype) for s in ((rows, 1), (columns, 1), (rows, columns)))
+    x, w = x.requires_grad_(), w.requires_grad_()
+    cosine = cosine_logits(x, w)
+    cosine.backward(upstream)
+    rounding = 4 * torch.finfo(dtype).eps
+    torch.testing.assert_close(cosine, x.sign() * w.sign().T, rtol=0, atol=rounding)
+    for one, terms in ((x, upstream.abs().sum(1, keepdim=True)), (w, upstream.abs().sum(0)[:, None])):
+        assert (one.grad.abs() <= rounding * terms / one.detach().abs()).all()
 
 
 def test_a_vector_without_length_has_cosine_0_and_finite_gradients():
