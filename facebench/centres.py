@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from facebench.margins import cosine_logits, filter_others
 from facebench.ranks import world
-from facebench.sharding import cross_entropy, gathered, largest, own_rows, rows_here, split_rows, summed
+from facebench.sharding import cross_entropy, gathered, own_rows, row_maxima, rows_here, rows_of, split_rows, summed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,13 +120,16 @@ class ClassCosines:
         """(N,), values that are known only where ``here``, made known to all processes."""
         return own if world().size == 1 else summed(torch.where(self.here, own, 0))
 
+    @torch.no_grad()
+    def nearness(self) -> tuple[Tensor, Tensor]:
+        """(N,) and bool (N,), in all processes: the cosine with the own class, and whether no other is nearer."""
+        own = self.everywhere(self.own())
+        return own, own >= row_maxima(self.cosine)
+
     def terms(self) -> dict[str, Tensor]:
         """For the log: the mean cosine with the own class, and how often that class is the nearest."""
-        with torch.no_grad():
-            own = self.everywhere(self.own())
-            here = self.cosine.amax(dim=1) if self.cosine.shape[1] else torch.full_like(own, -torch.inf)
-            nearest = largest(here)
-            return {"target_cosine": own.mean(), "accuracy": (own >= nearest).to(own.dtype).mean()}
+        own, nearest = self.nearness()
+        return {"target_cosine": own.mean(), "accuracy": nearest.to(own.dtype).mean()}
 
 
 class _ScaledCrossEntropy(torch.autograd.Function):
@@ -219,7 +222,7 @@ class ClassCentres(nn.Module):
         if self.training and self.samples:
             weight, column, widest = self._sampled(goal)
         else:
-            weight, widest = own_rows(self.weight), -(-self.num_classes // world().size)
+            weight, widest = own_rows(self.weight), len(rows_of(self.num_classes, 0))
             column = goal
             if world().size > 1:
                 column = _place(goal, self.classes.start, self.classes.stop)
@@ -242,8 +245,8 @@ class ClassCentres(nn.Module):
     def _sampled(self, goal: Tensor) -> tuple[Tensor, Tensor, int]:
         """Centres of the classes drawn for this step, each face's column among them, and the widest draw."""
         drawn = self._drawn_classes(goal)
-        block = -(-self.num_classes // world().size)
-        edges = torch.arange(world().size + 1, device=goal.device) * block
+        stops = [rows_of(self.num_classes, rank).stop for rank in range(world().size)]
+        edges = torch.tensor([0, *stops], device=goal.device)
         cuts: list[int] = torch.searchsorted(drawn, edges).tolist()
         low, high = cuts[world().rank], cuts[world().rank + 1]
         column = _place(torch.searchsorted(drawn, goal), low, high)

@@ -22,7 +22,7 @@ from facebench.errors import DataError
 from facebench.store import write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -102,6 +102,20 @@ def as_svg(curves: Mapping[str, Curve]) -> bytes:
         buffer = io.BytesIO()
         _save(_overlay(curves), buffer, "svg", transparent=True)
     return buffer.getvalue()
+
+
+def write_figure(make: Callable[[], Figure], stem: Path) -> list[Path]:
+    """Writes a figure that a plugin draws itself, in our style and as reproducibly as ours.
+
+    Args:
+        make: Draws it, on a canvas of its own.
+        stem: Where to write, without suffix.
+
+    Returns:
+        The two files, as for ``draw``.
+    """
+    with _own_style():
+        return _write(make(), stem)
 
 
 @contextmanager

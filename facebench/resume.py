@@ -22,7 +22,7 @@ from facebench.centres import ClassCentres
 from facebench.checkpoints import storable
 from facebench.errors import DataError
 from facebench.ranks import wait, world
-from facebench.sharding import is_split, own_rows, rows_here, split_rows
+from facebench.sharding import is_split, own_rows, rows_here, rows_of, split_rows
 from facebench.store import write_atomic, write_text
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Saved:
         if not blocks:
             with self._open(next(iter(self.files))) as stored:
                 whole: Tensor = stored.get_tensor(name)
-            return whole[slice_of(len(whole))] if split else whole
+            wanted = rows_here(len(whole)) if split else None
+            return whole if wanted is None else whole[wanted.start : wanted.stop]
         total = max(stop for _, (_, stop) in blocks)
         wanted = rows_here(total) if split else range(total)
         pieces: list[Tensor] = []
@@ -80,14 +81,10 @@ class Saved:
                     pieces.append(stored.get_slice(name)[max(low - first, 0) : max(high - first, 0)])
         return torch.cat(pieces)
 
-    def _open(self, file: str) -> Any:
-        return safe_open(self.folder / file, framework="pt")
-
-
-def slice_of(total: int) -> slice:
-    """This process's rows of ``total``."""
-    rows = rows_here(total)
-    return slice(rows.start, rows.stop)
+    @contextmanager
+    def _open(self, file: str) -> Iterator[Any]:
+        with readable(self.folder), safe_open(self.folder / file, framework="pt") as stored:
+            yield stored
 
 
 def save_state(folder: Path, number: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -177,8 +174,7 @@ def restore_modules(
         if other:
             raise DataError(f"{what}: {part} and file differ in {', '.join(other[:3])}; {cure}")
         for name, current in wanted.items():
-            with readable(saved.folder):
-                value = saved.read(f"{part}/{name}", split=is_split(current))
+            value = saved.read(f"{part}/{name}", split=is_split(current))
             here = own_rows(current)
             if here.shape != value.shape:
                 shapes = f"{list(value.shape)} in the file and {list(here.shape)} here"
@@ -211,9 +207,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Saved) -> None:
     for name in saved.names("optimizer"):
         place, entry = name.split("/", 1)
         like = parameters[int(place)]
-        with readable(saved.folder):
-            split = is_split(like) and entry != "step"
-            value = saved.read(f"optimizer/{name}", split=split)
+        split = is_split(like) and entry != "step"
+        value = saved.read(f"optimizer/{name}", split=split)
         if split:
             value = split_rows(value.to(like.device), len(like))
         elif value.shape == like.shape:
@@ -231,23 +226,21 @@ def _save(folder: Path, document: str, stem: str, tensors: Mapping[str, Tensor],
     write_atomic(folder / f"{stem}-{here.rank}.safetensors", lambda path: save_file(contiguous, path))
     wait()
     if here.first:
-        files = {
-            f"{stem}-{rank}.safetensors": {name: _rows_of(rank, len(tensors[name])) for name in split}
-            for rank in range(here.size)
-        }
+        files = {f"{stem}-{rank}.safetensors": _bounds(tensors, split, rank) for rank in range(here.size)}
         stored = {"schema_number": SCHEMA_NUMBER, "files": files, "values": values}
         write_text(folder / document, json.dumps(stored, allow_nan=False))
+
+
+def _bounds(tensors: Mapping[str, Tensor], split: Collection[str], rank: int) -> dict[str, tuple[int, int]]:
+    """Which rows of each split tensor a process holds: (first, stop)."""
+    held = {name: rows_of(len(tensors[name]), rank) for name in split}
+    return {name: (rows.start, rows.stop) for name, rows in held.items()}
 
 
 def _transient(loss: nn.Module) -> set[str]:
     """What of a loss belongs to a training under way."""
     centres = ((path, module) for path, module in loss.named_modules() if isinstance(module, ClassCentres))
     return {f"loss/{path}.{name}".replace("/.", "/") for path, module in centres for name in module.transient}
-
-
-def _rows_of(rank: int, total: int) -> tuple[int, int]:
-    block = -(-total // world().size)
-    return min(rank * block, total), min((rank + 1) * block, total)
 
 
 def _load(folder: Path, name: str) -> Saved | None:

@@ -74,6 +74,16 @@ def largest(part: Tensor) -> Tensor:
     return found
 
 
+def row_maxima(values: Tensor) -> Tensor:
+    """(N,), the largest value of each row over the columns of all processes, without gradient.
+
+    Args:
+        values: (N, C'), this process's columns; where columns are fewer than processes, some have none.
+    """
+    values = values.detach()
+    return largest(values.amax(dim=1) if values.shape[1] else values.new_full((len(values),), -torch.inf))
+
+
 def averaged(value: Tensor) -> Tensor:
     """The mean over all processes, without gradient."""
     size = world().size
@@ -127,9 +137,13 @@ def is_split(tensor: Tensor) -> bool:
 
 def rows_here(total: int) -> range:
     """Which of ``total`` rows this process holds when they are split into equal blocks, the last ones shorter."""
-    here = world()
-    block = -(-total // here.size)
-    return range(min(here.rank * block, total), min((here.rank + 1) * block, total))
+    return rows_of(total, world().rank)
+
+
+def rows_of(total: int, rank: int) -> range:
+    """The same of any process: every block but the last ones is as large as that of rank 0."""
+    block = -(-total // world().size)
+    return range(min(rank * block, total), min((rank + 1) * block, total))
 
 
 def cross_entropy(logits: Tensor, columns: Tensor, *, widest: int) -> Tensor:
@@ -161,9 +175,7 @@ def entropy(logits: Tensor, *, eps: float = 0.0) -> Tensor:
         (N,), in 0..ln C where ``eps`` is 0, the same in all processes.
     """
     with torch.no_grad():
-        # Where classes are fewer than processes, some hold no column.
-        highest = logits.amax(dim=1) if logits.shape[1] else logits.new_full((len(logits),), -torch.inf)
-        below = logits - largest(highest)[:, None]
+        below = logits - row_maxima(logits)[:, None]
         powers = below.exp()
         total = summed(powers.sum(dim=1))
         if eps:

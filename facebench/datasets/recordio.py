@@ -15,12 +15,12 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import weakref
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import numpy as np
 
+from facebench.datasets.handle import OpenFile
 from facebench.errors import DataError
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def _lines(text: bytes, path: Path, line: int) -> Iterator[tuple[int, int]]:
         yield int(fields[0]), int(fields[1])
 
 
-class RecordFile:
+class RecordFile(OpenFile):
     """An open ``.rec``; one handle serves all threads, and it travels to worker processes.
 
     Records are read by ``pread``, so that a file which shrinks meanwhile, or a disk that fails, is an error. Only
@@ -276,10 +276,12 @@ class RecordFile:
         DataError: When it cannot be opened.
     """
 
+    CALLED = "the records"
+    CHANGED = "the records changed after they were opened; open them again"
+
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._open()
-        self._seen = self._state()
+        self._hold()
 
     def payload(self, offset: int, *, key: int, length: int = 0) -> bytes:
         """The payload of a record; see ``read_record``."""
@@ -356,24 +358,3 @@ class RecordFile:
         if wrong.any():
             row = int(np.argmax(wrong))
             raise DataError(f"{self.path}: record {keys[row]} at byte {offsets[row]:,}: {why}")
-
-    def _open(self) -> None:
-        try:
-            self._handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        except OSError as error:
-            raise DataError(f"{self.path}: cannot open the records: {error.strerror}") from None
-        weakref.finalize(self, os.close, self._handle)
-
-    def _state(self) -> tuple[int, int]:
-        found = os.fstat(self._handle)
-        return found.st_size, found.st_mtime_ns
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but the file handle, for worker processes."""
-        return {name: value for name, value in self.__dict__.items() if name != "_handle"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
-        if self._state() != self._seen:
-            raise DataError(f"{self.path}: the records changed after they were opened; open them again")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import tarfile
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebench.datasets.encoded import EncodedImages
+from facebench.datasets.handle import OpenFile
 from facebench.datasets.naming import is_picture, name_pictures
 from facebench.errors import DataError
 
@@ -27,7 +27,7 @@ _COMPRESSED = {
 }
 
 
-class TarImages(EncodedImages):
+class TarImages(OpenFile, EncodedImages):
     """A tar of pictures: scanned once for offsets, then read at random.
 
     Keys and labels follow the rules of ``ImageFolder`` after dropping the one folder that all members may share, so
@@ -40,6 +40,9 @@ class TarImages(EncodedImages):
         DataError: When the file is compressed, damaged or cut short, holds no pictures, a key twice, or anything that
             no set of pictures needs: links, devices, sparse files, absolute names or names that climb with ``..``.
     """
+
+    CALLED = "the tar"
+    CHANGED = "the tar changed after it was opened; open it again"
 
     def __init__(self, path: Path) -> None:
         members: list[str] = []
@@ -56,8 +59,7 @@ class TarImages(EncodedImages):
             members[place][len(names.prefix) + len(key) :] for place, key in zip(names.order, names.keys, strict=True)
         ]
         self._places = np.array(places, dtype=np.int64)[names.order]
-        self._open()
-        self._seen = self._state()
+        self._hold()
 
     def encoded(self, index: int, /) -> bytes:
         """The bytes of one member."""
@@ -70,27 +72,6 @@ class TarImages(EncodedImages):
     def file(self, index: int, /) -> str:
         """The name of one member, without the dropped folder, with its extension."""
         return f"{self.keys[index]}{self._suffixes[index]}"
-
-    def _open(self) -> None:
-        try:
-            self._handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-        except OSError as error:
-            raise DataError(f"{self.path}: cannot open the tar: {error.strerror}") from None
-        weakref.finalize(self, os.close, self._handle)
-
-    def _state(self) -> tuple[int, int]:
-        found = os.fstat(self._handle)
-        return found.st_size, found.st_mtime_ns
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but the file handle, for worker processes."""
-        return {name: value for name, value in self.__dict__.items() if name != "_handle"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._open()
-        if self._state() != self._seen:
-            raise DataError(f"{self.path}: the tar changed after it was opened; open it again")
 
 
 def _members(path: Path) -> Iterator[tarfile.TarInfo]:

@@ -130,12 +130,9 @@ def _mean_square(a: Numbers, b: Numbers, count: int) -> float:
 
 def _rank_correlation(x: Numbers, z: Numbers) -> float | None:
     """Spearman's correlation of the upper triangles, equal distances sharing their mean rank."""
+    from scipy.stats import rankdata
+
     pairs = np.triu_indices(len(x), 1)
-    ranks = []
-    for space in (x, z):
-        _, place, number = np.unique(space[pairs], return_inverse=True, return_counts=True)
-        rank = (number.cumsum() - (number - 1) / 2)[place]
-        ranks.append(rank - rank.mean())
-    left, right = ranks
+    left, right = (ranks - ranks.mean() for ranks in (rankdata(space[pairs]) for space in (x, z)))
     spread = float(np.sqrt((left @ left) * (right @ right)))
     return float(np.clip(left @ right / spread, -1, 1)) if spread else None

@@ -15,7 +15,7 @@ from facebench.resume import module_tensors, optimizer_tensors, restore_modules,
 from facebench.sharding import is_split, own_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
@@ -43,9 +43,11 @@ class Descent:
         self._backbone, self._loss, self._options = backbone, loss, options
         self.half = _half(options.precision, device)
         self._centres = [module for module in loss.modules() if isinstance(module, ClassCentres)]
-        self._optimizer = _optimizer(options, backbone, loss)
-        self._shared = self._parameters_in_all(loss)
         self._taught = [value for value in loss.parameters() if value.requires_grad]
+        self._optimizer = _optimizer(options, backbone, self._taught)
+        # Besides class centres: each process has all of it, and a gradient from its own faces.
+        centred = {id(parameter) for centres in self._centres for parameter in centres.parameters()}
+        self._shared = [value for value in self._taught if id(value) not in centred]
         for centres in self._centres:
             if centres.lends and options.accumulate > 1:
                 raise ConfigError(
@@ -130,11 +132,6 @@ class Descent:
         parts = {"backbone": self._backbone, "loss": self._loss}
         return parts if self._mean is None else {**parts, "mean": self._mean.module}
 
-    def _parameters_in_all(self, loss: nn.Module) -> list[nn.Parameter]:
-        """What the loss learns besides class centres: each process has all of it, and a gradient from its own faces."""
-        centred = {id(parameter) for centres in self._centres for parameter in centres.parameters()}
-        return [value for value in loss.parameters() if value.requires_grad and id(value) not in centred]
-
 
 def _average(parameters: Iterable[nn.Parameter]) -> None:
     """Makes the gradients the mean over processes, as they are for the network's."""
@@ -162,12 +159,11 @@ def _half(precision: str, device: torch.device) -> torch.dtype | None:
     return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
 
 
-def _optimizer(options: TrainerOptions, backbone: nn.Module, loss: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(options: TrainerOptions, backbone: nn.Module, taught: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimiser over groups: of the network, of what else does not decay, of the loss, and of split centres."""
     learnt = [value for value in backbone.parameters() if value.requires_grad]
     exempt = {id(value) for value in learnt if value.ndim < 2 and not options.decay_norms}
     fused = bool(learnt) and learnt[0].is_cuda
-    taught = [value for value in loss.parameters() if value.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [value for value in learnt if id(value) not in exempt], "fused": fused},
         {"params": [value for value in learnt if id(value) in exempt], "fused": fused, "weight_decay": 0.0},

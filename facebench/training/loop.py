@@ -154,9 +154,8 @@ class Loop:
         numbers = torch.stack([tensor.detach().to(self.dtype) for tensor in (*sums.values(), *lengths, due)])
         *means, length, taught, late = averaged(numbers).tolist()
         values = dict(zip(sums, means, strict=True))
-        if self.descent.gives_up(length, taught):
-            self._refuse_infinite({**values, "gradient_norm": length, "gradient_norm_of_loss": taught}, step)
-        self._refuse_infinite(values, step)
+        norms = {"gradient_norm": length, "gradient_norm_of_loss": taught}
+        self._refuse_infinite(values | norms if self.descent.gives_up(length, taught) else values, step)
         # What the scaler of float16 skips, feeling its way, is no step and has no length.
         return {**values, "gradient_norm": length if math.isfinite(length) else 0.0}, late > 0
 

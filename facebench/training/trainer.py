@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -16,15 +16,11 @@ from facebench.training.loop import Loop, refuse_other
 from facebench.training.order import TORCH, randomness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import numpy as np
-    from torch import Tensor
+    from collections.abc import Iterator
 
     from facebench.contracts import Checkpoint, TrainJob
     from facebench.schedules import TrainerOptions
-
-    Perturb = Callable[[Tensor, np.random.Generator], Tensor]
+    from facebench.training.loop import Perturb
 
 
 class ClassifierTrainer:
@@ -51,14 +47,14 @@ class ClassifierTrainer:
             ConfigError: When the folder holds another training, or options do not go together.
             FacebenchError: When the loss stops being finite; nothing is saved of that.
         """
-        if not told(_is_finished(job)):
-            busy = f"another process is training in {job.folder}; wait for it, or use another cache"
-            with locked(job.folder, busy=busy) if world().first else nullcontext():
-                if not told(_is_finished(job)):
-                    self._train(job)
-        return read_checkpoint(job.folder)
+        finished = told(_finished(job))
+        if finished is not None:
+            return finished
+        busy = f"another process is training in {job.folder}; wait for it, or use another cache"
+        with locked(job.folder, busy=busy) if world().first else nullcontext():
+            return told(_finished(job)) or self._train(job)
 
-    def _train(self, job: TrainJob) -> None:
+    def _train(self, job: TrainJob) -> Checkpoint:
         with _own_randomness(job):
             loop = Loop(job, self.options, self.perturb)
             loop.resume()
@@ -69,18 +65,21 @@ class ClassifierTrainer:
         if self.options.keep_classes:
             save_classes(job.folder, job.loss)
         wait()
+        checkpoint = None
         if world().first:
-            save_checkpoint(job.folder, kept.float(), recipe=job.recipe, preprocess=job.preprocess)
+            checkpoint = save_checkpoint(job.folder, kept.float(), recipe=job.recipe, preprocess=job.preprocess)
             forget_state(job.folder)
             shutil.rmtree(job.folder / "best", ignore_errors=True)
-        wait()
+        return cast("Checkpoint", told(checkpoint))
 
 
-def _is_finished(job: TrainJob) -> bool:
+def _finished(job: TrainJob) -> Checkpoint | None:
+    """What the folder holds, if it is complete; only the first process looks."""
     if not world().first or not (job.folder / DOCUMENT).is_file():
-        return False
-    refuse_other(job, read_checkpoint(job.folder).recipe.fingerprint)
-    return True
+        return None
+    checkpoint = read_checkpoint(job.folder)
+    refuse_other(job, checkpoint.recipe.fingerprint)
+    return checkpoint
 
 
 @contextmanager

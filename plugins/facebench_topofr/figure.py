@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench.figures import COLORS, DPI, HEIGHT, INK, PALE, TEXT_STYLE, WIDTH
-from facebench.store import write_atomic
+from facebench.figures import COLORS, DPI, HEIGHT, INK, PALE, WIDTH, write_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,19 +32,7 @@ def draw_mixture(fitted: Fitted, stem: Path, *, title: str) -> list[Path]:
     Returns:
         ``<stem>.png`` and ``<stem>.svg``. Drawn again, they have the same bytes.
     """
-    import matplotlib
-
-    settings: Any = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
-    with matplotlib.rc_context(settings | TEXT_STYLE):
-        figure = _figure(fitted, title)
-        written = []
-        for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-            path = stem.with_name(f"{stem.name}.{form}")
-            write_atomic(
-                path, partial(figure.savefig, format=form, dpi=DPI if form == "png" else 72, metadata=metadata)
-            )
-            written.append(path)
-    return written
+    return write_figure(partial(_figure, fitted, title), stem)
 
 
 def _figure(fitted: Fitted, title: str) -> Figure:

@@ -12,7 +12,7 @@ from torch import nn
 from facebench import LossOutput
 from facebench.centres import ClassCentres
 from facebench.margins import arcface_target, cosface_target
-from facebench.sharding import entropy, largest
+from facebench.sharding import entropy
 from facebench_topofr.alignment import align
 from facebench_topofr.damage import damage_scores
 from facebench_topofr.mixture import fit
@@ -80,13 +80,10 @@ class TopoFRLoss(nn.Module):
         """
         options = self.options
         cosines = self.centres(features.vectors, batch.labels)
-        own = cosines.own()
-        phi = self._target(own)
+        phi = self._target(cosines.own())
         losses = cosines.scaled_cross_entropy(phi, options.scale)
-        with torch.no_grad():
-            nearness = cosines.everywhere(own)
-            right = nearness >= largest(cosines.cosine.amax(dim=1))
-            terms = {"target_cosine": nearness.mean(), "accuracy": right.to(own.dtype).mean()}
+        nearness, right = cosines.nearness()
+        terms = {"target_cosine": nearness.mean(), "accuracy": right.to(nearness.dtype).mean()}
         hard = None
         if options.hardness:
             hard, found = self._hardness(cosines, phi, right)

@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import torch
-from toy_training import fit
+from toy_training import WithHoles, fit
 
 from facebench.contracts import Features, Validation
-from facebench.errors import DataError
 from facebench.ranks import joined, world
 from facebench.sharding import entropy
 from facebench.testing import TinyBackbone, ToyFaces, toy_faces
@@ -28,22 +27,6 @@ class Confident(TinyBackbone):
     def forward(self, images):
         vectors = super().forward(images).vectors
         return Features(vectors, self.head(vectors))
-
-
-class WithHoles:
-    """The toys, of which some cannot be read."""
-
-    def __init__(self, holes):
-        self._faces, self._holes = toy_faces(), holes
-        self.name, self.keys, self.labels, self.fingerprint = "holes", self._faces.keys, self._faces.labels, "holes"
-
-    def __len__(self):
-        return len(self._faces)
-
-    def __getitem__(self, index):
-        if index in self._holes:
-            raise DataError(f"{self.keys[index]}: truncated")
-        return self._faces[index]
 
 
 class Heard(logging.Handler):

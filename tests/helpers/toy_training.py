@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 
+from facebench.errors import DataError
 from facebench.schedules import TrainerOptions
-from facebench.testing import TinyBackbone, TinyLoss, toy_job
+from facebench.testing import TinyBackbone, TinyLoss, toy_faces, toy_job
 from facebench.training import ClassifierTrainer
 
 LEFT = ["checkpoint.json", "classes-0.safetensors", "classes.json", "metrics.csv", "weights.safetensors"]
@@ -61,3 +62,21 @@ class Stop:
         self.left -= 1
         if self.left < 0:
             raise Interrupted
+
+
+class WithHoles:
+    """The toys, of which some cannot be read."""
+
+    def __init__(self, holes):
+        self._faces = toy_faces()
+        self._holes = holes
+        self.name, self.keys, self.labels = "holes", self._faces.keys, self._faces.labels
+        self.fingerprint = "holes"
+
+    def __len__(self):
+        return len(self._faces)
+
+    def __getitem__(self, index):
+        if index in self._holes:
+            raise DataError(f"{self.keys[index]}: truncated")
+        return self._faces[index]

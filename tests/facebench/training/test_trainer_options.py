@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
-from toy_training import Interrupted, Stop, fit, table
+from toy_training import Interrupted, Stop, WithHoles, fit, table
 
 from facebench.centres import ClassCentres
 from facebench.classoptions import ClassOptions
@@ -162,24 +162,6 @@ def test_interrupted_after_its_best_it_still_keeps_that(tmp_path):
         fit(tmp_path / "parts", **common, change=parts)
     found = fit(tmp_path / "parts", **common, change={"validate": validation([0.1, 0.3])})[0]
     assert found.sha256 == whole.sha256
-
-
-class WithHoles:
-    """The toys, of which some cannot be read."""
-
-    def __init__(self, holes):
-        self._faces = toy_faces()
-        self._holes = holes
-        self.name, self.keys, self.labels = "holes", self._faces.keys, self._faces.labels
-        self.fingerprint = "holes"
-
-    def __len__(self):
-        return len(self._faces)
-
-    def __getitem__(self, index):
-        if index in self._holes:
-            raise DataError(f"{self.keys[index]}: truncated")
-        return self._faces[index]
 
 
 def test_an_unreadable_picture_stops_or_is_skipped_and_is_always_named(tmp_path, caplog):
