@@ -79,7 +79,7 @@ class ClassCosines:
             own: (N,); ignored where not ``here``.
         """
         if not values.shape[1]:
-            return values
+            return values.clone()  # like the result below, the caller's to change
         column = self._place
         found = own[:, None]
         if world().size > 1:

@@ -15,6 +15,7 @@ from facebench.contracts import Features, Validation
 from facebench.ranks import joined, world
 from facebench.sharding import entropy
 from facebench.testing import TinyBackbone, ToyFaces, toy_faces
+from facebench_topofr import plugin as topofr
 
 
 class Confident(TinyBackbone):
@@ -73,6 +74,10 @@ if __name__ == "__main__":
     with joined("cpu"):
         if what == "entropy":
             entropies()
+        elif what == "classes":
+            (spec,) = (one for one in topofr.facebench_losses() if one.name == "topofr")
+            two = toy_faces(num_classes=2, per_class=12)
+            fit(place, dataset=two, batch_size=12, loss=lambda classes, size: spec.build(classes, size, spec.options()))
         elif what == "few":
             some = toy_faces(num_classes=2, per_class=2)
             faces = ToyFaces(some.batch(torch.arange(3).numpy()), some.labels[:3] * 0 + [0, 1, 0], 0)

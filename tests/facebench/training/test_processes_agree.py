@@ -40,6 +40,12 @@ def test_columns_may_be_fewer_than_processes(tmp_path):
 
 
 @pytest.mark.slow
+def test_classes_may_be_fewer_than_processes(tmp_path):
+    run_processes(SCRIPT, 3, tmp_path, "classes", timeout=100)
+    assert (tmp_path / "checkpoint.json").is_file()
+
+
+@pytest.mark.slow
 def test_too_few_faces_for_the_processes_are_refused(tmp_path):
     with pytest.raises(ProcessesFailed, match="has 3 faces, too few for 2 processes"):
         run_processes(SCRIPT, 2, tmp_path, "few", timeout=100)
