@@ -38,4 +38,5 @@ def _row(metric: Metric) -> tuple[str, str, str, str]:
         spread = f"[{100 * interval.low:.2f}, {100 * interval.high:.2f}] {interval.method}" if interval else ""
         return metric.name, f"{100 * metric.value:.3f} %", spread, rule
     spread = f"[{interval.low:.4g}, {interval.high:.4g}] {interval.method}" if interval else ""
-    return metric.name, f"{metric.value:.4f}", spread, rule
+    small = 0 < abs(metric.value) < 1e-3  # four decimals would say 0, or nearly
+    return metric.name, f"{metric.value:.4g}" if small else f"{metric.value:.4f}", spread, rule
