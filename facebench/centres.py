@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from facebench.margins import cosine_logits, filter_others
 from facebench.ranks import world
 from facebench.sharding import cross_entropy, gathered, own_rows, row_maxima, rows_here, rows_of, split_rows, summed
+from facebench.softmax import margin_softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from facebench.classoptions import ClassOptions
+    from facebench.margins import Margin
 
 # Rows drawn with one seed. Fixed, so that any block of rows can be drawn without the others.
 _DRAWN = 4096
@@ -104,18 +105,6 @@ class ClassCosines:
             return self
         return replace(self, cosine=filter_others(self.cosine, self.others(), threshold))
 
-    def scaled_cross_entropy(self, own: Tensor, scale: float) -> Tensor:
-        """(N,), ``cross_entropy(replaced(own) * scale)`` in half the passes over (N, C').
-
-        Args:
-            own: (N,), what replaces the cosine with the own class.
-            scale: What all of them are multiplied with.
-        """
-        if world().size > 1:
-            return self.cross_entropy(self.replaced(own) * scale)
-        found: Tensor = _ScaledCrossEntropy.apply(self.cosine, own, self.column[:, None], scale)  # type: ignore[no-untyped-call]
-        return found
-
     def everywhere(self, own: Tensor) -> Tensor:
         """(N,), values that are known only where ``here``, made known to all processes."""
         return own if world().size == 1 else summed(torch.where(self.here, own, 0))
@@ -129,30 +118,7 @@ class ClassCosines:
     def terms(self) -> dict[str, Tensor]:
         """For the log: the mean cosine with the own class, and how often that class is the nearest."""
         own, nearest = self.nearness()
-        return {"target_cosine": own.mean(), "accuracy": nearest.to(own.dtype).mean()}
-
-
-class _ScaledCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of scaled cosines in a single process, its gradient by hand: one exponential instead of two."""
-
-    @staticmethod
-    def forward(ctx: Any, cosine: Tensor, own: Tensor, column: Tensor, scale: float) -> Tensor:
-        own = own[:, None] * scale
-        powers = (cosine * scale).scatter_(1, column, own)
-        top = powers.amax(dim=1, keepdim=True)
-        total = powers.sub_(top).exp_().sum(dim=1, keepdim=True)
-        ctx.save_for_backward(powers, total, column)
-        ctx.scale = scale
-        return (total.log() + top).sub_(own).squeeze(1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        powers, total, column = ctx.saved_tensors
-        upstream = gradient[:, None] * ctx.scale
-        to_cosine = powers * (upstream / total)
-        to_own = to_cosine.gather(1, column).sub_(upstream)
-        return to_cosine.scatter_(1, column, 0.0), to_own.squeeze(1), None, None
+        return {"target_cosine": own.mean(), "accuracy": nearest.mean(dtype=own.dtype)}
 
 
 class ClassCentres(nn.Module):
@@ -219,19 +185,44 @@ class ClassCentres(nn.Module):
             labels: int64 (n,), in 0..C-1.
         """
         rows, goal = gathered(vectors), gathered(labels)
-        if self.training and self.samples:
-            weight, column, widest = self._sampled(goal)
-        else:
-            weight, widest = own_rows(self.weight), len(rows_of(self.num_classes, 0))
-            column = goal
-            if world().size > 1:
-                column = _place(goal, self.classes.start, self.classes.stop)
+        weight, column, widest = self._at_hand(goal)
         if self.subcentres == 1:
             cosine = cosine_logits(rows, weight)
         else:
             cosine = cosine_logits(rows, weight.reshape(-1, self.embedding_size))
             cosine = cosine.view(len(cosine), -1, self.subcentres).amax(dim=2)
         return ClassCosines(cosine, column, rows.detach(), goal, widest)
+
+    def margin_softmax(
+        self, vectors: Tensor, labels: Tensor, margin: Margin, scale: float, *, filter_above: float = 0.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy of scale * phi against scale * cosine, in the fewest operations that the case at hand allows.
+
+        Args:
+            vectors: (n, D), as ``forward`` has them.
+            labels: int64 (n,).
+            margin: Phi of the cosines with the own class.
+            scale: s.
+            filter_above: As ``ClassCosines.filtered``; 0 filters nothing.
+
+        Returns:
+            (N,), the losses of the faces of all processes, and what ``ClassCosines.terms`` tells.
+        """
+        if world().size == 1 and self.subcentres == 1 and not filter_above:
+            weight, column, _ = self._at_hand(labels)
+            found = margin_softmax(vectors, weight, column, margin, scale)
+            return found.losses, {"target_cosine": found.target_cosine, "accuracy": found.accuracy}
+        cosines = self(vectors, labels)
+        own = cosines.own()
+        logits = cosines.filtered(filter_above).replaced(margin(own).along(own)).mul_(scale)
+        return cosines.cross_entropy(logits), cosines.terms()
+
+    def _at_hand(self, goal: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Centres of a step in this process, each face's column among them or -1, and the most of any process."""
+        if self.training and self.samples:
+            return self._sampled(goal)
+        column = goal if world().size == 1 else _place(goal, self.classes.start, self.classes.stop)
+        return own_rows(self.weight), column, len(rows_of(self.num_classes, 0))
 
     def _drawn_classes(self, goal: Tensor) -> Tensor:
         """The classes of this step, in order: those of all processes' faces, and others by chance."""

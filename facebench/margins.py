@@ -11,7 +11,7 @@ and no derivative of a square root or arccosine that is infinite at theta = 0 an
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -19,7 +19,11 @@ from torch.autograd.function import once_differentiable
 from facebench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
+
+    Margin = Callable[[Tensor], "Phi"]  # what a loss does to the cosines with the own class, (N,)
 
 Gradient = Literal["exact", "straight-through"]
 Fallback = Literal["auto", "hard", "easy", "clip", "none"]
@@ -27,9 +31,26 @@ Fallback = Literal["auto", "hard", "easy", "clip", "none"]
 # How near to 1 a cosine may come before its angle is treated as fixed. The slope of a margin is infinite at 1.
 _EDGE = {torch.float32: 1e-7, torch.float64: 1e-12}
 # A vector shorter than this has no direction to speak of; its cosines are 0.
-_SHORTEST = 1e-12
+SHORTEST = 1e-12
 # AdaFace clips theta + m to [1e-4, pi - 1e-4].
 _CLIP = 1e-4
+
+
+class Phi(NamedTuple):
+    """What a margin makes of cosines. No gradient flows through it but by ``along``.
+
+    Attributes:
+        value: phi, of the cosines' shape and dtype.
+        slope: d phi / d cosine, of the same shape; None is 1 everywhere.
+    """
+
+    value: Tensor
+    slope: Tensor | None
+
+    def along(self, cosine: Tensor) -> Tensor:
+        """``value`` as a function of the cosines it was computed from: gradients reach them by ``slope``."""
+        found: Tensor = _Sloped.apply(cosine, *self)  # type: ignore[no-untyped-call]
+        return found
 
 
 def cosine_logits(vectors: Tensor, centres: Tensor) -> Tensor:
@@ -44,11 +65,15 @@ def cosine_logits(vectors: Tensor, centres: Tensor) -> Tensor:
     Returns:
         (N, C); rounding may put a value up to 4e-7 outside [-1, 1].
     """
-    exact = vectors.dtype == centres.dtype == torch.float64
-    dtype = torch.float64 if exact else torch.float32
+    dtype = exact_dtype(vectors, centres)
     with torch.autocast(vectors.device.type, enabled=False):
         found: Tensor = _Cosines.apply(vectors.to(dtype), centres.to(dtype))  # type: ignore[no-untyped-call]
     return found
+
+
+def exact_dtype(vectors: Tensor, centres: Tensor) -> torch.dtype:
+    """What cosines are computed in: float64 where both are, else float32."""
+    return torch.float64 if vectors.dtype == centres.dtype == torch.float64 else torch.float32
 
 
 class _Cosines(torch.autograd.Function):
@@ -60,8 +85,8 @@ class _Cosines(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, columns: Tensor) -> Tensor:
-        across = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(_SHORTEST)
-        down = torch.linalg.vector_norm(columns, dim=1).clamp_min_(_SHORTEST).reciprocal_()
+        across = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min_(SHORTEST)
+        down = torch.linalg.vector_norm(columns, dim=1).clamp_min_(SHORTEST).reciprocal_()
         unit = rows / across
         cosine: Tensor = (unit @ columns.t()).mul_(down)
         ctx.save_for_backward(unit, columns, cosine, across, down)
@@ -88,7 +113,7 @@ def target_cosine(cosine: Tensor, labels: Tensor) -> Tensor:
     return cosine.gather(1, labels[:, None]).squeeze(1)
 
 
-def cosface_target(cosine: Tensor, margin: float) -> Tensor:
+def cosface_phi(cosine: Tensor, margin: float) -> Phi:
     """Additive cosine margin: phi = cos(theta) - margin (Wang et al., CVPR 2018, equation 4).
 
     Args:
@@ -96,16 +121,16 @@ def cosface_target(cosine: Tensor, margin: float) -> Tensor:
         margin: m3, in [0, 1].
 
     Returns:
-        phi, with the shape and dtype of ``cosine``.
+        phi, of slope 1.
 
     Raises:
         ConfigError: On half precision.
     """
     _edge(cosine)
-    return cosine - margin
+    return Phi(cosine.detach() - margin, None)
 
 
-def sphereface_target(cosine: Tensor, margin: int) -> Tensor:
+def sphereface_phi(cosine: Tensor, margin: int) -> Phi:
     """Multiplicative angular margin that stays monotone: psi = (-1)^k cos(m theta) - 2k, k = floor(m theta / pi).
 
     (Liu et al., SphereFace, CVPR 2017, equation 7.) The slope is exact and, like psi, continuous.
@@ -115,24 +140,20 @@ def sphereface_target(cosine: Tensor, margin: int) -> Tensor:
         margin: m1, at least 1.
 
     Returns:
-        psi, in [1 - 2m, 1], with the shape and dtype of ``cosine``; value and gradient are finite everywhere.
+        psi, in [1 - 2m, 1], and its slope, both finite everywhere.
 
     Raises:
         ConfigError: On half precision.
     """
     edge = _edge(cosine)
-    with torch.no_grad():
-        theta = cosine.clamp(-edge, edge).acos_()
-        times = (theta * (margin / math.pi)).floor_().clamp_(max=margin - 1)
-        sign = 1 - 2 * times.remainder(2)
-        value = sign * (margin * theta).cos_() - 2 * times
-        slope = sign * (margin * theta).sin_().mul_(margin) / theta.sin()
-    return _sloped(cosine, value, slope)
+    theta = cosine.detach().clamp(-edge, edge).acos_()
+    times = (theta * (margin / math.pi)).floor_().clamp_(max=margin - 1)
+    sign = 1 - 2 * times.remainder(2)
+    value = sign * (margin * theta).cos_() - 2 * times
+    return Phi(value, sign * (margin * theta).sin_().mul_(margin) / theta.sin())
 
 
-def arcface_target(
-    cosine: Tensor, margin: float, *, gradient: Gradient = "exact", fallback: Fallback = "auto"
-) -> Tensor:
+def arcface_phi(cosine: Tensor, margin: float, *, gradient: Gradient = "exact", fallback: Fallback = "auto") -> Phi:
     """Additive angular margin: phi = cos(theta + margin) (Deng et al., CVPR 2019, equation 3).
 
     Two things differ between implementations, and both can be chosen.
@@ -156,7 +177,7 @@ def arcface_target(
         fallback: See above.
 
     Returns:
-        phi, with the shape and dtype of ``cosine``; value and gradient are finite even where theta is 0 or pi.
+        phi and its slope, which are finite even where theta is 0 or pi.
 
     Raises:
         ConfigError: On half precision, or an unknown gradient or fallback.
@@ -167,22 +188,21 @@ def arcface_target(
     edge = _edge(cosine)
     if fallback == "auto":
         fallback = "hard" if exact else "none"
-    with torch.no_grad():
-        near = cosine.clamp(-edge, edge)
-        theta = near.acos()
-        moved = theta + margin
-        value, slope = moved.cos(), moved.sin().div_(theta.sin_())
-        match fallback:
-            case "easy":
-                value, slope = _where(near > 0, value, near, slope, 1.0)
-            case "hard":
-                value, slope = _where(moved < math.pi, value, near - margin * math.sin(margin), slope, 1.0)
-            case "clip":
-                value, slope = _where(moved < math.pi - _CLIP, value, -math.cos(_CLIP), slope, 0.0)
-    return _sloped(cosine, value, slope if exact else None)
+    near = cosine.detach().clamp(-edge, edge)
+    theta = near.acos()
+    moved = theta + margin
+    value, slope = moved.cos(), moved.sin().div_(theta.sin_())
+    match fallback:
+        case "easy":
+            value, slope = _where(near <= 0, near, value, slope, 1.0)
+        case "hard":
+            value, slope = _where(moved >= math.pi, near - margin * math.sin(margin), value, slope, 1.0)
+        case "clip":
+            value, slope = _where(moved >= math.pi - _CLIP, -math.cos(_CLIP), value, slope, 0.0)
+    return Phi(value, slope if exact else None)
 
 
-def combined_target(
+def combined_phi(
     cosine: Tensor,
     m1: float,
     m2: float,
@@ -190,23 +210,23 @@ def combined_target(
     *,
     gradient: Gradient = "exact",
     fallback: Literal["none", "clip"] = "clip",
-) -> Tensor:
+) -> Phi:
     """All three margins: phi = cos(m1 theta + m2) - m3 (Deng et al., CVPR 2019, equation 4).
 
-    With m1 = 1 and m3 = 0 it is ``arcface_target``, with m1 = 1 and m2 = 0 ``cosface_target``. arcface_torch takes the
+    With m1 = 1 and m3 = 0 it is ``arcface_phi``, with m1 = 1 and m2 = 0 ``cosface_phi``. arcface_torch takes the
     same three numbers but ignores m1 and m2 as soon as m3 is above 0; this is the formula itself.
 
     Args:
         cosine: Cosines with the own class, float32 or float64, any shape; values just outside [-1, 1] are allowed.
-        m1: Above 0; not piecewise as in ``sphereface_target``.
+        m1: Above 0; not piecewise as in ``sphereface_phi``.
         m2: Radians, at least 0.
         m3: At least 0.
-        gradient: ``exact``, or ``straight-through`` as ``arcface_target`` explains.
+        gradient: ``exact``, or ``straight-through`` as ``arcface_phi`` explains.
         fallback: Where m1 theta + m2 exceeds pi and the cosine rises again: ``clip`` holds it just below pi,
             where there is no exact gradient any more; ``none`` leaves it, as published.
 
     Returns:
-        phi, with the shape and dtype of ``cosine``; value and gradient are finite even where theta is 0 or pi.
+        phi and its slope, which are finite even where theta is 0 or pi.
 
     Raises:
         ConfigError: On half precision, or an unknown gradient or fallback.
@@ -215,13 +235,12 @@ def combined_target(
     if fallback not in ("none", "clip"):
         raise ConfigError(f"unknown fallback {fallback!r}; it must be 'none' or 'clip'")
     edge = _edge(cosine)
-    with torch.no_grad():
-        theta = cosine.clamp(-edge, edge).acos_()
-        moved = (theta * m1).add_(m2)
-        value, slope = moved.cos().sub_(m3), moved.sin().mul_(m1).div_(theta.sin_())
-        if fallback == "clip":
-            value, slope = _where(moved < math.pi - _CLIP, value, -math.cos(_CLIP) - m3, slope, 0.0)
-    return _sloped(cosine, value, slope if exact else None)
+    theta = cosine.detach().clamp(-edge, edge).acos_()
+    moved = (theta * m1).add_(m2)
+    value, slope = moved.cos().sub_(m3), moved.sin().mul_(m1).div_(theta.sin_())
+    if fallback == "clip":
+        value, slope = _where(moved >= math.pi - _CLIP, -math.cos(_CLIP) - m3, value, slope, 0.0)
+    return Phi(value, slope if exact else None)
 
 
 def filter_others(cosine: Tensor, others: Tensor, threshold: float) -> Tensor:
@@ -254,15 +273,9 @@ def _edge(cosine: Tensor) -> float:
     return 1 - _EDGE[cosine.dtype]
 
 
-def _where(regular: Tensor, value: Tensor, other: Tensor | float, slope: Tensor, flat: float) -> tuple[Tensor, Tensor]:
-    """Value and slope, with others where a margin is not ``regular``."""
-    return torch.where(regular, value, other), slope.masked_fill_(~regular, flat)
-
-
-def _sloped(cosine: Tensor, value: Tensor, slope: Tensor | None) -> Tensor:
-    """``value`` as a function of ``cosine`` whose derivative is ``slope``, or 1."""
-    found: Tensor = _Sloped.apply(cosine, value, slope)  # type: ignore[no-untyped-call]
-    return found
+def _where(apart: Tensor, other: Tensor | float, value: Tensor, slope: Tensor, flat: float) -> tuple[Tensor, Tensor]:
+    """Value and slope, with others where a margin stands ``apart``."""
+    return torch.where(apart, other, value), slope.masked_fill_(apart, flat)
 
 
 class _Sloped(torch.autograd.Function):

@@ -14,7 +14,7 @@ WINGS = ("plugins", "protocols", "reports")
 
 # An arrow may only go down: a room imports rooms of lower floors, or of its own where that makes no circle.
 FLOORS = [
-    {"errors", "margins", "metrics", "ranks", "sharding"},
+    {"errors", "margins", "metrics", "ranks", "sharding", "softmax"},
     {"declare", "results", "config", "progress", "logs", "centres", "classoptions", "augmentations"},
     {"contracts", "embeddings", "rows", "specs", "store", "scorefiles"},
     {

@@ -8,7 +8,7 @@ from torch import nn
 
 from facebench import LossOutput
 from facebench.centres import ClassCentres
-from facebench.margins import arcface_target, combined_target, cosface_target
+from facebench.margins import Phi, arcface_phi, combined_phi, cosface_phi
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,16 +43,16 @@ class MarginLoss(nn.Module):
         self.scale, self.filter_above = options.scale, options.filter_above
         self.centres = ClassCentres(num_classes, embedding_size, options, subcentres=subcentres)
 
-    def target(self, cosine: Tensor) -> Tensor:
-        """Phi of the cosines with the own class, (N,)."""
+    def margin(self, cosine: Tensor) -> Phi:
+        """Phi of the cosines with the own class, and its slope."""
         raise NotImplementedError
 
     def forward(self, batch: Batch, features: Features[Tensor]) -> LossOutput:
         """The mean loss over the batch; terms: mean cosine with the own class, and how often that class is nearest."""
-        cosines = self.centres(features.vectors, batch.labels)
-        phi = self.target(cosines.own())
-        losses = cosines.filtered(self.filter_above).scaled_cross_entropy(phi, self.scale)
-        return LossOutput(total=losses.mean(), terms=cosines.terms())
+        losses, terms = self.centres.margin_softmax(
+            features.vectors, batch.labels, self.margin, self.scale, filter_above=self.filter_above
+        )
+        return LossOutput(total=losses.mean(), terms=terms)
 
 
 class ArcFaceLoss(MarginLoss):
@@ -69,10 +69,10 @@ class ArcFaceLoss(MarginLoss):
         super().__init__(num_classes, embedding_size, options, subcentres=subcentres)
         self.options = options
 
-    def target(self, cosine: Tensor) -> Tensor:
+    def margin(self, cosine: Tensor) -> Phi:
         """With the gradient and the fallback that were chosen."""
         chosen = self.options
-        return arcface_target(cosine, chosen.margin, gradient=chosen.gradient, fallback=chosen.fallback)
+        return arcface_phi(cosine, chosen.margin, gradient=chosen.gradient, fallback=chosen.fallback)
 
 
 class SubcentreLoss(ArcFaceLoss):
@@ -99,11 +99,11 @@ class CosFaceLoss(MarginLoss):
 
     def __init__(self, num_classes: int, embedding_size: int, options: CosFaceOptions) -> None:
         super().__init__(num_classes, embedding_size, options)
-        self.margin = options.margin
+        self.options = options
 
-    def target(self, cosine: Tensor) -> Tensor:
+    def margin(self, cosine: Tensor) -> Phi:
         """The cosine, less."""
-        return cosface_target(cosine, self.margin)
+        return cosface_phi(cosine, self.options.margin)
 
 
 class CombinedLoss(MarginLoss):
@@ -122,9 +122,7 @@ class CombinedLoss(MarginLoss):
         super().__init__(num_classes, embedding_size, options)
         self.options = options
 
-    def target(self, cosine: Tensor) -> Tensor:
+    def margin(self, cosine: Tensor) -> Phi:
         """With the gradient and the fallback that were chosen."""
         chosen = self.options
-        return combined_target(
-            cosine, chosen.m1, chosen.m2, chosen.m3, gradient=chosen.gradient, fallback=chosen.fallback
-        )
+        return combined_phi(cosine, chosen.m1, chosen.m2, chosen.m3, gradient=chosen.gradient, fallback=chosen.fallback)

@@ -9,7 +9,7 @@ from torch import nn
 
 from facebench import LossOutput
 from facebench.centres import ClassCentres
-from facebench.margins import sphereface_target
+from facebench.margins import sphereface_phi
 from facebench.sharding import gathered
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class SphereFaceLoss(nn.Module):
         cosines = self.centres(features.vectors, batch.labels)
         own = cosines.own()
         keep = self._annealing().to(own.dtype)
-        phi = (keep * own + sphereface_target(own, options.margin)) / (1 + keep)
+        phi = (keep * own + sphereface_phi(own, options.margin).along(own)) / (1 + keep)
         logits = cosines.filtered(options.filter_above).replaced(phi)
         if options.scale:
             logits = logits * options.scale

@@ -11,7 +11,7 @@ from torch import nn
 
 from facebench import LossOutput
 from facebench.centres import ClassCentres
-from facebench.margins import arcface_target, cosface_target
+from facebench.margins import arcface_phi, cosface_phi
 from facebench.sharding import entropy
 from facebench_topofr.alignment import align
 from facebench_topofr.damage import damage_scores
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from facebench import Batch, Features
-    from facebench.centres import ClassCosines
     from facebench_topofr.mixture import Mixture
     from facebench_topofr.options import TopoFROptions
 
@@ -80,13 +79,13 @@ class TopoFRLoss(nn.Module):
         """
         options = self.options
         cosines = self.centres(features.vectors, batch.labels)
-        phi = self._target(cosines.own())
-        losses = cosines.scaled_cross_entropy(phi, options.scale)
+        logits = cosines.replaced(self._target(cosines.own())).mul_(options.scale)
+        losses = cosines.cross_entropy(logits)
         nearness, right = cosines.nearness()
         terms = {"target_cosine": nearness.mean(), "accuracy": right.to(nearness.dtype).mean()}
         hard = None
         if options.hardness:
-            hard, found = self._hardness(cosines, phi, right)
+            hard, found = self._hardness(logits, right)
             terms |= found
         if hard is not None or options.focal != "off":
             weights = damage_scores(losses, hard, temperature=options.temperature, focal=options.focal)
@@ -112,15 +111,15 @@ class TopoFRLoss(nn.Module):
     def _target(self, own: Tensor) -> Tensor:
         """Phi of the cosines with the own class, (N,)."""
         if self.options.base == "cosface":
-            return cosface_target(own, self.options.own_margin)
-        return arcface_target(own, self.options.own_margin, fallback="hard")
+            return cosface_phi(own, self.options.own_margin).along(own)
+        return arcface_phi(own, self.options.own_margin, fallback="hard").along(own)
 
     @torch.no_grad()
-    def _hardness(self, cosines: ClassCosines, phi: Tensor, right: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _hardness(self, logits: Tensor, right: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """(N,), h of each face, and terms of the mixture it comes from."""
         options = self.options
-        entropies = entropy(cosines.replaced(phi).mul_(options.scale), eps=options.entropy_eps).double().cpu().numpy()
+        entropies = entropy(logits, eps=options.entropy_eps).double().cpu().numpy()
         mixture = fit(entropies, variant=options.mixture)
         self.fitted = Fitted(entropies, right, mixture)
-        numbers = torch.from_numpy(np.append(mixture.hard, [mixture.share, mixture.nats])).to(phi)
+        numbers = torch.from_numpy(np.append(mixture.hard, [mixture.share, mixture.nats])).to(logits)
         return numbers[:-2], {"easy_share": numbers[-2], "easy_variance": numbers[-1]}

@@ -13,6 +13,7 @@ from facebench.centres import ClassCentres, ClassCosines
 from facebench.classoptions import ClassOptions
 from facebench.config import build_options
 from facebench.errors import FacebenchError
+from facebench.margins import arcface_phi
 from facebench.ranks import World
 
 OPTIMISERS = {
@@ -88,33 +89,28 @@ def test_replaced_changes_the_own_class_only_and_carries_gradients_to_both():
     assert torch.equal(own.grad, torch.ones(2)) and torch.equal(cosines.cosine.grad, cosines.others().float())
 
 
-@pytest.mark.parametrize("scale", [1.0, 64.0, 1000.0])
-def test_scaled_cross_entropy_is_the_plain_one(scale):
-    draw = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 7, (9,), generator=draw)
-    plain, quick = (made(7).double() for _ in range(2))
-    weights = torch.rand(9, generator=draw, dtype=torch.float64)
+@pytest.mark.parametrize("chosen", [{}, {"sample_rate": 0.3}, {"sample_rate": 0.3, "update_unsampled": True}])
+def test_margin_softmax_in_one_piece_and_put_together(chosen, monkeypatch):
+    """Where several processes, sub-centres or a filter ask for it, the same comes from its parts."""
+    labels = torch.tensor([3, 19, 3, 0])
     results = []
-    for centres, fast in ((plain, False), (quick, True)):
-        cosines = centres(vectors_of(labels).double(), labels)
-        phi = cosines.own() - 0.3
-        losses = (
-            cosines.scaled_cross_entropy(phi, scale) if fast else cosines.cross_entropy(cosines.replaced(phi) * scale)
-        )
-        (losses * weights).sum().backward()
-        results.append((losses.detach(), centres.weight.grad))
+    for whole in (True, False):
+        centres = made(**chosen).double()
+        if not whole:
+            monkeypatch.setattr(centres, "subcentres", 0)  # neither one piece, nor several centres to choose from
+            monkeypatch.setattr(centres, "forward", lambda *given, c=centres: one_centre(c, *given))
+        vectors = vectors_of(labels).double().requires_grad_()
+        losses, terms = centres.margin_softmax(vectors, labels, lambda cosine: arcface_phi(cosine, 0.5), 16.0)
+        losses.mean().backward()
+        moved = centres.weight if centres.active is None else centres.active
+        results.append((losses.detach(), vectors.grad, moved.grad, *terms.values()))
     for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
-def test_scaled_cross_entropy_keeps_far_logits():
-    """An own cosine that falls by far more than exp can hold: the loss is still the distance to the next class."""
-    centres = made(2, 2)
-    with torch.no_grad():
-        centres.weight.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
-    cosines = centres(torch.tensor([[1.0, 0.0]]), torch.tensor([0]))
-    assert cosines.scaled_cross_entropy(torch.tensor([-3.0]), 1000.0).item() == pytest.approx(2000)
-    assert cosines.scaled_cross_entropy(torch.tensor([1.0]), 1000.0).item() == 0
+def one_centre(centres, *given):
+    centres.subcentres = 1
+    return ClassCentres.forward(centres, *given)
 
 
 def test_filtering_leaves_the_own_class():

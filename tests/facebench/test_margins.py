@@ -13,12 +13,12 @@ from torch.nn import functional
 
 from facebench.errors import ConfigError
 from facebench.margins import (
-    arcface_target,
-    combined_target,
-    cosface_target,
+    arcface_phi,
+    combined_phi,
+    cosface_phi,
     cosine_logits,
     filter_others,
-    sphereface_target,
+    sphereface_phi,
     target_cosine,
 )
 
@@ -44,7 +44,8 @@ def run(vectors, centres, labels, scale, margin, gradient="exact", fallback="non
     w = torch.as_tensor(centres).clone().requires_grad_()
     y = torch.as_tensor(labels)
     cosine = cosine_logits(x, w)
-    phi = arcface_target(target_cosine(cosine, y), margin, gradient=gradient, fallback=fallback)
+    own = target_cosine(cosine, y)
+    phi = arcface_phi(own, margin, gradient=gradient, fallback=fallback).along(own)
     logits = scale * cosine.scatter(1, y[:, None], phi[:, None])
     losses = functional.cross_entropy(logits, y, reduction="none")
     losses.mean().backward()
@@ -105,15 +106,15 @@ def test_plain_exact_gradient_pushes_a_misplaced_face_away_and_the_others_do_not
 def test_auto_is_hard_with_exact_and_none_with_straight_through():
     cosine = torch.linspace(-1, 1, 101, dtype=torch.float64)
     for gradient, fallback in [("exact", "hard"), ("straight-through", "none")]:
-        auto = arcface_target(cosine, 0.5, gradient=gradient)
-        assert torch.equal(auto, arcface_target(cosine, 0.5, gradient=gradient, fallback=fallback))
+        auto = arcface_phi(cosine, 0.5, gradient=gradient).value
+        assert torch.equal(auto, arcface_phi(cosine, 0.5, gradient=gradient, fallback=fallback).value)
 
 
 @settings(deadline=None, max_examples=60)
 @given(theta=st.floats(0.001, math.pi - 0.001), margin=st.floats(0, math.pi))
 def test_matches_the_angle_and_its_derivative(theta, margin):
     cosine = torch.tensor([math.cos(theta)], dtype=torch.float64, requires_grad=True)
-    phi = arcface_target(cosine, margin, fallback="none")
+    phi = arcface_phi(cosine, margin, fallback="none").along(cosine)
     phi.backward()
     assert phi.item() == pytest.approx(math.cos(theta + margin), abs=1e-9)
     assert cosine.grad.item() == pytest.approx(math.sin(theta + margin) / math.sin(theta), rel=1e-6, abs=1e-6)
@@ -125,7 +126,7 @@ def test_matches_the_angle_and_its_derivative(theta, margin):
 def test_finite_at_and_beyond_the_ends(dtype, gradient, fallback):
     ends = [-1 - 4e-7, -1.0, -1 + 1e-7, 0.0, 1 - 1e-7, 1.0, 1 + 4e-7]
     cosine = torch.tensor(ends, dtype=dtype, requires_grad=True)
-    phi = arcface_target(cosine, 0.5, gradient=gradient, fallback=fallback)
+    phi = arcface_phi(cosine, 0.5, gradient=gradient, fallback=fallback).along(cosine)
     phi.sum().backward()
     assert phi.dtype == dtype and phi.isfinite().all() and cosine.grad.isfinite().all()
     if gradient == "straight-through":
@@ -210,7 +211,7 @@ def test_cosines_keep_float32_inside_autocast_and_for_half_precision():
 
 def slopes(target, cosine):
     leaf = cosine.clone().requires_grad_()
-    value = target(leaf)
+    value = target(leaf).along(leaf)
     value.sum().backward()
     return value.detach(), leaf.grad
 
@@ -236,7 +237,7 @@ def sphereface_formula(margin):
 
 @pytest.mark.parametrize("margin", [1, 2, 3, 4, 7])
 def test_sphereface_is_the_piecewise_formula_with_its_derivative(margin):
-    found = slopes(lambda cosine: sphereface_target(cosine, margin), INSIDE)
+    found = slopes(lambda cosine: sphereface_phi(cosine, margin), INSIDE)
     expected = through_the_angle(sphereface_formula(margin), INSIDE)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
@@ -245,7 +246,7 @@ def test_sphereface_is_the_piecewise_formula_with_its_derivative(margin):
 @pytest.mark.parametrize("margin", [1, 2, 4])
 def test_sphereface_falls_without_a_jump_from_1_to_1_minus_2m(margin):
     theta = torch.linspace(0, math.pi, 20_001, dtype=torch.float64)
-    psi = sphereface_target(theta.cos(), margin)
+    psi = sphereface_phi(theta.cos(), margin).value
     assert psi[0].item() == pytest.approx(1, abs=1e-9) and psi[-1].item() == pytest.approx(1 - 2 * margin, abs=1e-9)
     assert bool((psi.diff() <= 1e-12).all()) and psi.diff().abs().max() < 1e-3 * margin
 
@@ -253,14 +254,14 @@ def test_sphereface_falls_without_a_jump_from_1_to_1_minus_2m(margin):
 @pytest.mark.parametrize("margins", [(1, 0.3, 0.2), (0.9, 0.4, 0.15), (1.35, 0, 0), (1, 0, 0), (3, 1, 0)])
 def test_combined_is_the_formula_with_its_derivative(margins):
     m1, m2, m3 = margins
-    found = slopes(lambda cosine: combined_target(cosine, *margins, fallback="none"), INSIDE)
+    found = slopes(lambda cosine: combined_phi(cosine, *margins, fallback="none"), INSIDE)
     expected = through_the_angle(lambda theta: (m1 * theta + m2).cos() - m3, INSIDE)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
 def test_combined_holds_the_angle_below_pi_unless_told_otherwise():
-    value, slope = slopes(lambda cosine: combined_target(cosine, 1.35, 0.2, 0.1), INSIDE)
+    value, slope = slopes(lambda cosine: combined_phi(cosine, 1.35, 0.2, 0.1), INSIDE)
     beyond = 1.35 * INSIDE.acos() + 0.2 >= math.pi
     assert 0 < beyond.sum() < len(beyond)
     assert bool((slope[beyond] == 0).all()) and bool((slope[~beyond] > 0).all())
@@ -270,24 +271,22 @@ def test_combined_holds_the_angle_below_pi_unless_told_otherwise():
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_combined_holds_arcface_and_cosface(gradient):
-    arcface = slopes(lambda cosine: arcface_target(cosine, 0.5, gradient=gradient, fallback="clip"), INSIDE)
+    arcface = slopes(lambda cosine: arcface_phi(cosine, 0.5, gradient=gradient, fallback="clip"), INSIDE)
     for one, other in zip(
-        slopes(lambda c: combined_target(c, 1, 0.5, 0, gradient=gradient), INSIDE), arcface, strict=True
+        slopes(lambda c: combined_phi(c, 1, 0.5, 0, gradient=gradient), INSIDE), arcface, strict=True
     ):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
-    cosface = slopes(lambda cosine: cosface_target(cosine, 0.4), INSIDE)
-    for one, other in zip(
-        slopes(lambda c: combined_target(c, 1, 0, 0.4, fallback="none"), INSIDE), cosface, strict=True
-    ):
+    cosface = slopes(lambda cosine: cosface_phi(cosine, 0.4), INSIDE)
+    for one, other in zip(slopes(lambda c: combined_phi(c, 1, 0, 0.4, fallback="none"), INSIDE), cosface, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
 EVERY = {
-    "cosface": lambda cosine: cosface_target(cosine, 0.4),
-    "sphereface": lambda cosine: sphereface_target(cosine, 4),
-    "combined clip": lambda cosine: combined_target(cosine, 1.35, 0.5, 0.2),
-    "combined none": lambda cosine: combined_target(cosine, 1.35, 0.5, 0.2, fallback="none"),
-    "combined through": lambda cosine: combined_target(cosine, 3, 3.1, 1, gradient="straight-through"),
+    "cosface": lambda cosine: cosface_phi(cosine, 0.4),
+    "sphereface": lambda cosine: sphereface_phi(cosine, 4),
+    "combined clip": lambda cosine: combined_phi(cosine, 1.35, 0.5, 0.2),
+    "combined none": lambda cosine: combined_phi(cosine, 1.35, 0.5, 0.2, fallback="none"),
+    "combined through": lambda cosine: combined_phi(cosine, 3, 3.1, 1, gradient="straight-through"),
 }
 
 
@@ -316,15 +315,15 @@ def test_the_other_margins_refuse_half_precision(target):
 
 def test_combined_refuses_unknown_words():
     with pytest.raises(ConfigError, match="'hard'"):
-        combined_target(torch.zeros(2), 1, 0, 0, fallback="hard")  # type: ignore[arg-type]
+        combined_phi(torch.zeros(2), 1, 0, 0, fallback="hard")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="'sometimes'"):
-        combined_target(torch.zeros(2), 1, 0, 0, gradient="sometimes")  # type: ignore[arg-type]
+        combined_phi(torch.zeros(2), 1, 0, 0, gradient="sometimes")  # type: ignore[arg-type]
 
 
 def test_a_margin_refuses_half_precision_and_unknown_words():
     with pytest.raises(ConfigError, match="bfloat16"):
-        arcface_target(torch.zeros(2, dtype=torch.bfloat16), 0.5)
+        arcface_phi(torch.zeros(2, dtype=torch.bfloat16), 0.5)
     with pytest.raises(ConfigError, match="'sometimes'"):
-        arcface_target(torch.zeros(2), 0.5, gradient="sometimes")  # type: ignore[arg-type]
+        arcface_phi(torch.zeros(2), 0.5, gradient="sometimes")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="'maybe'"):
-        arcface_target(torch.zeros(2), 0.5, fallback="maybe")  # type: ignore[arg-type]
+        arcface_phi(torch.zeros(2), 0.5, fallback="maybe")  # type: ignore[arg-type]

@@ -120,7 +120,7 @@ def test_hardness_is_a_constant():
     again = vectors.detach().clone().requires_grad_()
     cosines = plain.centres(again, batch.labels)
     own = plain._target(cosines.own())
-    ((1 + hard) * cosines.scaled_cross_entropy(own, 8.0)).mean().backward()
+    ((1 + hard) * cosines.cross_entropy(cosines.replaced(own) * 8.0)).mean().backward()
     torch.testing.assert_close(vectors.grad, again.grad, rtol=1e-9, atol=1e-12)
 
 

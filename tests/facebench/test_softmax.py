@@ -1,0 +1,108 @@
+"""Softmax with a margin in one piece, against the same put together from its parts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from facebench.margins import Phi, arcface_phi, combined_phi, cosface_phi
+from facebench.softmax import margin_softmax
+
+MARGINS = {
+    "none": lambda cosine: Phi(cosine, None),
+    "cosface": lambda cosine: cosface_phi(cosine, 0.4),
+    "arcface": lambda cosine: arcface_phi(cosine, 0.5),
+    "arcface straight-through": lambda cosine: arcface_phi(cosine, 0.5, gradient="straight-through"),
+    "arcface easy": lambda cosine: arcface_phi(cosine, 0.5, fallback="easy"),
+    "far beyond pi": lambda cosine: combined_phi(cosine, 3, 3.1, 1),
+    "above the cosine": lambda cosine: Phi(cosine + 0.3, None),
+}
+
+
+def put_together(vectors, centres, labels, margin, scale):
+    cosine = functional.normalize(vectors, eps=1e-12) @ functional.normalize(centres, eps=1e-12).T
+    own = cosine.gather(1, labels[:, None]).squeeze(1)
+    logits = scale * cosine.scatter(1, labels[:, None], margin(own.detach()).along(own)[:, None])
+    return (
+        functional.cross_entropy(logits, labels, reduction="none"),
+        own.mean(),
+        (own >= cosine.amax(dim=1)).double().mean(),
+    )
+
+
+def drawn(faces, classes, size, *, dtype=torch.float64, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    vectors = torch.randn(faces, size, generator=draw, dtype=dtype) * 3
+    centres = torch.randn(classes, size, generator=draw, dtype=dtype) * 0.1
+    return vectors.requires_grad_(), centres.requires_grad_(), torch.randint(classes, (faces,), generator=draw)
+
+
+@pytest.mark.parametrize("scale", [1.0, 64.0, 1000.0])
+@pytest.mark.parametrize("name", MARGINS)
+@settings(max_examples=10, deadline=None)
+@given(faces=st.integers(1, 9), classes=st.integers(1, 7), size=st.integers(2, 5), seed=st.integers(0, 999))
+def test_losses_cosines_and_gradients(name, scale, faces, classes, size, seed):
+    results = []
+    for function in (margin_softmax, put_together):
+        vectors, centres, labels = drawn(faces, classes, size, seed=seed)
+        losses, cosine, accuracy = function(vectors, centres, labels, MARGINS[name], scale)
+        (losses * torch.arange(1, faces + 1)).sum().backward()
+        results.append((losses.detach(), cosine.detach(), accuracy, vectors.grad, centres.grad))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9 * scale)
+
+
+def test_gradient_against_finite_differences():
+    vectors, centres, labels = drawn(4, 5, 3)
+    assert torch.autograd.gradcheck(
+        lambda x, w: margin_softmax(x, w, labels, MARGINS["arcface"], 8.0).losses, (vectors, centres)
+    )
+
+
+def test_an_own_logit_that_falls_by_more_than_exp_can_hold():
+    vectors, centres, labels = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.tensor([0])
+    found = margin_softmax(vectors, centres, labels, lambda cosine: Phi(cosine - 4, None), 1000.0)
+    assert found.losses.item() == pytest.approx(2000) and found.accuracy.item() == found.target_cosine.item() == 1
+    assert margin_softmax(vectors, centres, labels, MARGINS["none"], 1000.0).losses.item() == 0
+
+
+def test_ties_count_as_nearest():
+    centres = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    found = margin_softmax(torch.tensor([[2.0, 0.0]]).repeat(3, 1), centres, torch.arange(3), MARGINS["cosface"], 64.0)
+    assert found.accuracy.item() == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("theta", [0.0, math.pi, math.pi - 0.25, math.pi / 2])
+def test_finite_at_the_ends_and_in_half_precision(theta, dtype):
+    """Under autocast the head still computes in float32."""
+    vectors = torch.tensor([[math.cos(theta), math.sin(theta)], [3.0, 0.0]]).to(dtype).requires_grad_()
+    centres = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = margin_softmax(vectors, centres, torch.tensor([0, 1]), MARGINS["arcface"], 64.0)
+        found.losses.sum().backward()
+    assert found.losses.dtype == torch.float32 and vectors.grad.dtype == dtype
+    assert all(bool(torch.isfinite(each).all()) for each in (found.losses, vectors.grad, centres.grad))
+
+
+def test_an_embedding_without_length_has_cosine_0():
+    vectors, centres, labels = drawn(3, 4, 2, dtype=torch.float32)
+    with torch.no_grad():
+        vectors[1] = 0
+    found = margin_softmax(vectors, centres, labels, MARGINS["none"], 64.0)
+    found.losses.sum().backward()
+    assert found.losses[1].item() == pytest.approx(math.log(4))
+    assert bool(torch.isfinite(vectors.grad).all()) and bool(torch.isfinite(centres.grad).all())
+
+
+def test_a_face_that_is_not_a_number_makes_the_loss_one_that_is_not():
+    vectors, centres, labels = drawn(3, 4, 2)
+    with torch.no_grad():
+        vectors[1] = math.nan
+    losses = margin_softmax(vectors, centres, labels, MARGINS["arcface"], 64.0).losses
+    assert losses.isnan().tolist() == [False, True, False]
