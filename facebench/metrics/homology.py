@@ -173,9 +173,9 @@ def _as_distances(values: npt.ArrayLike) -> Floats:
         raise MetricError(f"distances must have the shape (N, N); found {matrix.shape}; pass points as points")
     if matrix.min() < 0:
         raise MetricError(f"distances must not be negative; found {matrix.min():.6g}")
-    # Tile by tile: reading a column of a large matrix misses the cache at every step.
+    # Tile by tile, each copied before it is turned: columns of a large matrix are far apart and share few cache lines.
     tiles = [slice(start, start + _TILE) for start in range(0, len(matrix), _TILE)]
-    if all((matrix[r, c] == matrix[c, r].T).all() for k, r in enumerate(tiles) for c in tiles[k:]):
+    if all((matrix[r, c] == matrix[c, r].copy().T).all() for k, r in enumerate(tiles) for c in tiles[k:]):
         return matrix
     _require_symmetry(float(np.abs(matrix - matrix.T).max()), float(matrix.max()))
     upper = np.triu(matrix, 1)

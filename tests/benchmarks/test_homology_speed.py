@@ -10,12 +10,12 @@ processor time are compared, of one thread.
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 
 import numpy as np
 import pytest
 import torch
+from plain_homology import in_turns, union_find
 from ripser import ripser
 from scipy.spatial.distance import pdist, squareform
 from threadpoolctl import threadpool_limits
@@ -29,43 +29,9 @@ def _one_thread():
         yield
 
 
-def in_turns(works, rounds):
-    """Median seconds of each."""
-    for work in works:
-        work()
-    taken = []
-    for _ in range(rounds):
-        row = []
-        for work in works:
-            start = time.process_time()
-            work()
-            row.append(time.process_time() - start)
-        taken.append(row)
-    return np.median(taken, axis=0)
-
-
 def all_differences(points):
     """Distances from the difference of every two points; one point at a time, where all at once take gigabytes."""
     return np.stack([np.sqrt(np.square(points - point).sum(axis=1)) for point in points])
-
-
-def union_find(distances):
-    """Every edge in the order of a stable sort, those past the last merge too."""
-    first, second = np.triu_indices(len(distances))
-    parent = np.arange(len(distances))
-
-    def root(point):
-        if parent[point] != point:
-            parent[point] = root(parent[point])
-        return parent[point]
-
-    edges = []
-    for edge in np.argsort(distances[first, second], kind="stable"):
-        left, right = first[edge], second[edge]
-        if root(left) != root(right):
-            parent[root(left)] = root(right)
-            edges.append((int(left), int(right)))
-    return edges
 
 
 @pytest.fixture(scope="module")
