@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 
 @options
 class DemoOptions:
-    """How many demo faces to train on."""
+    """How many demo faces to train on, and how clear their pictures are."""
 
     identities: int = option(default=400, help="people; evaluations use others", ge=2, le=1_000_000)
     images: int = option(default=20, help="pictures of each", ge=1, le=1000)
     seed: int = option(default=0, help="another seed is another population", ge=0, lt=2**31)
+    occlusion: float = option(default=0.1, help="probability of sunglasses, a mask, a hand or a block", ge=0, le=1)
+    blur: float = option(default=0.7, help="strength of defocus; three in five pictures stay sharp", ge=0, le=3)
+    noise: float = option(default=1.0, help="strength of sensor noise", ge=0, le=3)
+    low_resolution: float = option(default=0.1, help="probability of a picture taken at few pixels", ge=0, le=1)
 
 
 def build(path: Path | None, chosen: DemoOptions) -> FaceDataset:
@@ -32,10 +36,14 @@ def build(path: Path | None, chosen: DemoOptions) -> FaceDataset:
         ConfigError: When a path is given: there are no files.
     """
     from facebench.demo.memory import RememberedFaces
+    from facebench.demo.nuisance import Nuisance
 
     if path is not None:
         raise ConfigError(f"demo faces are drawn, not read; found the path {path}")
-    return RememberedFaces(range(chosen.identities), chosen.images, seed=chosen.seed)
+    nuisance = Nuisance(
+        occlusion=chosen.occlusion, blur=chosen.blur, noise=chosen.noise, low_resolution=chosen.low_resolution
+    )
+    return RememberedFaces(range(chosen.identities), chosen.images, seed=chosen.seed, nuisance=nuisance)
 
 
 @hookimpl

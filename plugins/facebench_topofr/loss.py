@@ -60,6 +60,7 @@ class TopoFRLoss(nn.Module):
     Attributes:
         centres: One per class; they start as N(0, 0.01^2) draws, as released.
         fitted: The mixture of the last batch, for figures; no part of the state.
+        alpha: Weight of the alignment; a trainer, which knows the network, may set another.
     """
 
     def __init__(self, num_classes: int, embedding_size: int, options: TopoFROptions) -> None:
@@ -67,6 +68,7 @@ class TopoFRLoss(nn.Module):
         self.options = options
         self.centres = ClassCentres(num_classes, embedding_size, options)
         self.fitted: Fitted | None = None
+        self.alpha = options.alpha_for("")
 
     def forward(self, batch: Batch, features: Features[Tensor]) -> LossOutput:
         """The loss of a step.
@@ -92,7 +94,7 @@ class TopoFRLoss(nn.Module):
             terms["damage"] = weights.detach().mean()
             losses = weights * losses
         total = losses.mean()
-        if options.alpha:
+        if self.alpha:
             structure = align(
                 batch.images if batch.source is None else batch.source,
                 features.vectors,
@@ -100,7 +102,7 @@ class TopoFRLoss(nn.Module):
                 latent_norm=options.latent_norm,
                 group_size=options.group_size,
             )
-            total = total + options.alpha * structure.discrepancy
+            total = total + self.alpha * structure.discrepancy
             terms |= {
                 "discrepancy": structure.discrepancy.detach(),
                 "scale_free_discrepancy": structure.scale_free,

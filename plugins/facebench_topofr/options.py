@@ -14,6 +14,10 @@ from typing import Literal
 
 from facebench import ClassOptions, TrainerOptions, option, options
 
+_ALPHA = (
+    "weight of the alignment; -1: the paper's for the network, 0.05 for iresnet100 and iresnet200, 0.1 for all others "
+    "(released code: 0.1)"
+)
 _MATCHING = (
     "sorted compares the trees' lengths in rising order (released code), symmetric the same edges in both spaces "
     "(equation 2)"
@@ -31,6 +35,8 @@ _LEAK = (
     "(released code) or all (before November 2024)"
 )
 
+_DEEP_ALPHA = {"iresnet100": 0.05, "iresnet200": 0.05}
+
 
 @options
 class TopoFROptions(ClassOptions):
@@ -43,9 +49,7 @@ class TopoFROptions(ClassOptions):
         default=0.0, help="angle (arcface) or cosine (cosface); 0: the paper's, 0.5 and 0.4", ge=0, le=3.1416
     )
     scale: float = option(default=64.0, help="s: the length given to embeddings, logits are s * cosine", gt=0, le=1000)
-    alpha: float = option(
-        default=0.1, help="weight of the alignment; in the paper 0.1 for R50, 0.05 for R100 and R200", ge=0
-    )
+    alpha: float = option(default=-1, help=_ALPHA, ge=-1)
     matching: Literal["sorted", "symmetric"] = option(default="sorted", help=_MATCHING)
     latent_norm: Literal["none", "max"] = option(
         default="none",
@@ -69,6 +73,10 @@ class TopoFROptions(ClassOptions):
         """The margin in force."""
         return self.margin or {"arcface": 0.5, "cosface": 0.4}[self.base]
 
+    def alpha_for(self, backbone: str) -> float:
+        """The weight of the alignment for a network (appendix A.1)."""
+        return self.alpha if self.alpha >= 0 else _DEEP_ALPHA.get(backbone, 0.1)
+
 
 @options
 class PaperOptions(TopoFROptions):
@@ -81,6 +89,7 @@ class PaperOptions(TopoFROptions):
 class ReleaseOptions(TopoFROptions):
     """Options of ``topofr-release``."""
 
+    alpha: float = option(default=0.1, help=_ALPHA, ge=-1)
     focal: Literal["grad", "detach", "off"] = option(default="off", help=_FOCAL)
     mixture: Literal["symmetric", "reference"] = option(default="reference", help=_MIXTURE)
     entropy_eps: float = option(default=1e-5, help=_EPS, ge=0, le=0.1)

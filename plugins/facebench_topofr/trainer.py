@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 
     from facebench import Checkpoint, TrainJob
     from facebench_topofr.options import TopoFRTrainerOptions
-
-log = logging.getLogger(__name__)
-
-# The paper's alpha for networks deeper than R50 (appendix A.1); a loss does not know its network.
-_DEEP_ALPHA = {"iresnet100": 0.05, "iresnet200": 0.05}
 
 
 class TopoFRTrainer:
@@ -44,7 +38,8 @@ class TopoFRTrainer:
         options = self.options
         if options.free_scale:
             free_last_scale(job.backbone)
-        _mention_alpha(job)
+        if isinstance(job.loss, TopoFRLoss):
+            job.loss.alpha = job.loss.options.alpha_for(job.recipe.backbone)
 
         def epoch_ended(epoch: int, values: Mapping[str, float]) -> None:
             if options.figure_every and epoch % options.figure_every == 0 and world().first:
@@ -67,14 +62,6 @@ def free_last_scale(backbone: nn.Module) -> None:
     norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm1d) and module.affine]
     if norms:
         norms[-1].weight.requires_grad_(True)
-
-
-def _mention_alpha(job: TrainJob) -> None:
-    wanted = _DEEP_ALPHA.get(job.recipe.backbone)
-    if wanted and isinstance(job.loss, TopoFRLoss) and job.loss.options.alpha > wanted and world().first:
-        log.warning(
-            "loss.alpha is %g; the paper trains %s with %g", job.loss.options.alpha, job.recipe.backbone, wanted
-        )
 
 
 def _draw(job: TrainJob, epoch: int) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facebench.config import build_options
-from facebench.demo import DemoFaces
+from facebench.demo import DemoFaces, Nuisance
 from facebench.demo.plugin import DemoOptions, build, facebench_datasets
 from facebench.errors import ConfigError, UnknownName
 from facebench.testing import check_dataset
@@ -28,12 +28,23 @@ def test_options_say_how_many_and_which():
     assert faces.fingerprint != build(None, DemoOptions(identities=3, images=2)).fingerprint
 
 
+def test_options_say_how_clear_the_pictures_are():
+    chosen = {"occlusion": 1.0, "blur": 3.0, "noise": 0.0, "low_resolution": 0.5}
+    faces = build(None, DemoOptions(identities=3, images=2, **chosen))
+    plain = DemoFaces(range(3), 2, nuisance=Nuisance(**chosen))
+    assert faces.fingerprint == plain.fingerprint != DemoFaces(range(3), 2).fingerprint
+    np.testing.assert_array_equal(faces.batch([1]), plain.batch([1]))
+    assert build(None, DemoOptions()).nuisance == Nuisance()
+
+
 def test_a_path_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="demo faces are drawn, not read; found the path"):
         build(tmp_path, DemoOptions())
 
 
-@pytest.mark.parametrize("values", [{"identities": 1}, {"images": 0}, {"seed": -1}, {"identities": 2.5}])
+@pytest.mark.parametrize(
+    "values", [{"identities": 1}, {"images": 0}, {"seed": -1}, {"blur": 4}, {"occlusion": 1.1}, {"identities": 2.5}]
+)
 def test_senseless_numbers_are_refused(values):
     with pytest.raises(ConfigError, match=r"train_data\."):
         build_options(DemoOptions, values, "train_data")

@@ -89,7 +89,8 @@ def test_what_a_name_stands_for():
     assert [name for name, one in chosen.items() if one.matching == "symmetric"] == ["topofr-paper"]
     assert [name for name, one in chosen.items() if one.mixture == "reference"] == ["topofr-release"]
     assert [name for name, one in chosen.items() if one.entropy_eps] == ["topofr-release"]
-    assert {one.alpha for one in chosen.values()} == {0.1}
+    assert {one.alpha_for("iresnet50") for one in chosen.values()} == {0.1}
+    assert [name for name, one in chosen.items() if one.alpha_for("iresnet200") != 0.05] == ["topofr-release"]
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -22,9 +22,9 @@ TRAINERS = {spec.name: spec for spec in facebench_trainers()}
 QUICK = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01, "workers": 1}
 
 
-def made(name):
+def made(name, **chosen):
     spec = LOSSES[name]
-    return lambda classes, size: spec.build(classes, size, spec.options())
+    return lambda classes, size: spec.build(classes, size, spec.options(**chosen))
 
 
 def fit(folder, name="topofr", *, loss=None, backbone=TinyBackbone, change=None, **options):
@@ -119,11 +119,14 @@ def test_epochs_are_told_on(tmp_path):
     assert told == [(1, True), (2, True)]
 
 
-@pytest.mark.parametrize(("network", "warns"), [("iresnet100", True), ("iresnet50", False)])
-def test_deep_networks_have_another_alpha_in_the_paper(tmp_path, caplog, network, warns):
+@pytest.mark.parametrize(
+    ("network", "chosen", "alpha"),
+    [("iresnet50", {}, 0.1), ("iresnet100", {}, 0.05), ("iresnet100", {"alpha": 0.2}, 0.2), ("x", {"alpha": 0.0}, 0.0)],
+)
+def test_deep_networks_have_another_alpha_in_the_paper(tmp_path, network, chosen, alpha):
     recipe = dataclasses.replace(toy_job(tmp_path, options=None).recipe, backbone=network)
-    fit(tmp_path, change={"recipe": recipe})
-    assert ("the paper trains iresnet100 with 0.05" in caplog.text) == warns
+    _, job = fit(tmp_path, loss=made("topofr", **chosen), change={"recipe": recipe})
+    assert job.loss.alpha == alpha
 
 
 def test_the_learning_rate_falls_with_the_square():
