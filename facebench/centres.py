@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from facebench.blocks import block_products
 from facebench.margins import cosine_logits, filter_others
 from facebench.ranks import world
 from facebench.sharding import cross_entropy, gathered, own_rows, row_maxima, rows_here, rows_of, split_rows, summed
@@ -192,6 +193,18 @@ class ClassCentres(nn.Module):
             cosine = cosine_logits(rows, weight.reshape(-1, self.embedding_size))
             cosine = cosine.view(len(cosine), -1, self.subcentres).amax(dim=2)
         return ClassCosines(cosine, column, rows.detach(), goal, widest)
+
+    def products(self, vectors: Tensor, labels: Tensor, blocks: int) -> ClassCosines:
+        """As ``forward``, but vectors keep their lengths and every block of a centre has length 1.
+
+        Args:
+            vectors: (n, D), float32 or float64; n is the same in all processes.
+            labels: int64 (n,).
+            blocks: K, a divisor of D.
+        """
+        rows, goal = gathered(vectors), gathered(labels)
+        weight, column, widest = self._at_hand(goal)
+        return ClassCosines(block_products(rows, weight, blocks), column, rows.detach(), goal, widest)
 
     def margin_softmax(
         self, vectors: Tensor, labels: Tensor, margin: Margin, scale: float, *, filter_above: float = 0.0

@@ -141,11 +141,13 @@ class Batch:
         images: float (N, 3, H, W), preprocessed, on the device.
         labels: int64 (N,).
         source: The images before perturbation, for methods that compare with them.
+        marks: float (N, M), what a perturbation did to each face or knows of it, for losses that learn from that.
     """
 
     images: Tensor
     labels: Tensor
     source: Tensor | None = None
+    marks: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ class Embeddings:
         keys: (N,) array of str, unique.
         vectors: float32 (N, D), raw.
         mirrored: float32 (N, D) of the mirrored faces, or None.
-        confidence: float32 (N, K), or None.
+        confidence: float32 (N, K), or None: inverse variances 1 / sigma^2 of the K equal blocks of each vector, of the
+            face as it is, not of its mirror image.
         fingerprint: Hash of whatever produced them: weights, preprocessing and data; or of the arrays themselves.
     """
 

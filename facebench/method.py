@@ -233,8 +233,11 @@ def _deviations(plan: Plan) -> str:
         if choice is None:
             continue
         usual = dict(demo.get(section, {}))
-        cls = choice.offer.spec.options
-        default = plain(build_options(cls, usual, section) if usual.pop("name", choice.name) == choice.name else cls())
+        if usual.pop("name", choice.name) != choice.name:
+            usual = {}
+        if section == "backbone":
+            usual = {**plan.method.offer.spec.backbone_options, **usual}
+        default = plain(build_options(choice.offer.spec.options, usual, section))
         said += [
             f"{section}.{key}={value}"
             for key, value in choice.decides.items()

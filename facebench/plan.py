@@ -254,7 +254,9 @@ def _training_plan(settings: Settings, catalog: Catalog, offer: Offer, protocols
     start = settings.weights or _start(settings)
     stored = stored_backbone(start)
     _refuse_other("backbone", settings.backbone.name, stored, start)
-    backbone = _component(catalog, "backbones", settings.backbone, stored or demo.get("backbone", {}), spec.backbone)
+    suggested = stored or demo.get("backbone", {})
+    wanted = {} if stored else spec.backbone_options
+    backbone = _component(catalog, "backbones", settings.backbone, suggested, spec.backbone, wanted)
     kept = _kept_loss(settings)
     _refuse_other("loss", settings.loss.name, kept, start)
     loss = _component(catalog, "losses", settings.loss, kept or demo.get("loss", {}), spec.loss)
@@ -339,12 +341,19 @@ def checkpoint_folder(weights: Path) -> Path | None:
     return weights.parent if named else None
 
 
-def _component(catalog: Catalog, kind: str, chosen: Chosen, demo: Mapping[str, Any], default: str) -> Choice:
-    """The backbone or loss: the user's, else the demo's, else the trainer's default."""
+def _component(
+    catalog: Catalog,
+    kind: str,
+    chosen: Chosen,
+    demo: Mapping[str, Any],
+    default: str,
+    wanted: Mapping[str, Any] | None = None,
+) -> Choice:
+    """The backbone or loss: the user's, else the demo's, else the trainer's default, with the options it wants."""
     suggested = dict(demo)
     suggestion = suggested.pop("name", default)
     name = chosen.name or suggestion
-    values = merged(suggested if name == suggestion else {}, chosen.options)
+    values = merged(wanted or {}, merged(suggested if name == suggestion else {}, chosen.options))
     return _choose(catalog, kind, name, values, "loss" if kind == "losses" else "backbone")
 
 

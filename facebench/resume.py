@@ -183,18 +183,18 @@ def restore_modules(
                 here.copy_(value)
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Momenta and counters, as ``optimizer/<parameter's place>/name``."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer, part: str = "optimizer") -> dict[str, Tensor]:
+    """Momenta and counters, as ``part/<parameter's place>/name``."""
     state = optimizer.state_dict()["state"]
     return {
-        f"optimizer/{place}/{name}": value
+        f"{part}/{place}/{name}": value
         for place, entries in state.items()
         for name, value in entries.items()
         if value is not None
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Saved) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Saved, part: str = "optimizer") -> None:
     """Puts back what ``optimizer_tensors`` took, in the memory layout of each parameter.
 
     Another layout would let the machine take another path through the same sums, with other last bits.
@@ -204,11 +204,11 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Saved) -> None:
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for name in saved.names("optimizer"):
+    for name in saved.names(part):
         place, entry = name.split("/", 1)
         like = parameters[int(place)]
         split = is_split(like) and entry != "step"
-        value = saved.read(f"optimizer/{name}", split=split)
+        value = saved.read(f"{part}/{name}", split=split)
         if split:
             value = split_rows(value.to(like.device), len(like))
         elif value.shape == like.shape:

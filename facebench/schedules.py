@@ -20,6 +20,12 @@ class TrainerOptions(AugmentOptions):
 
     epochs: int = option(default=20, help="passes over the training set; 0 leaves the network untrained", ge=0)
     batch_size: int = option(default=128, help="faces per step, over all processes together", ge=2)
+    per_identity: int = option(
+        default=0,
+        help="faces of one person that follow one another, for losses that compare them; 0: as chance has it",
+        ge=0,
+        le=64,
+    )
     accumulate: int = option(
         default=1, help="parts in which each process computes its faces of a step, to save memory", ge=1
     )

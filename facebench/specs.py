@@ -62,12 +62,14 @@ class TrainerSpec(Spec):
     Attributes:
         backbone: The backbone it takes unless told otherwise.
         loss: The loss it takes unless told otherwise.
+        backbone_options: Options that it gives whatever backbone is chosen, as ``{"confidence": 16}``; the user's win.
         demo: Settings that replace the defaults when it trains on the built-in demo faces, as a nested mapping of the
             configuration: ``{"backbone": {"name": "tinynet"}, "trainer": {"epochs": 4}}``. What the user sets wins.
     """
 
     backbone: str
     loss: str
+    backbone_options: Mapping[str, Any] = field(default_factory=dict)
     demo: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 

@@ -14,7 +14,7 @@ WINGS = ("plugins", "protocols", "reports")
 
 # An arrow may only go down: a room imports rooms of lower floors, or of its own where that makes no circle.
 FLOORS = [
-    {"errors", "margins", "metrics", "ranks", "sharding", "softmax"},
+    {"blocks", "errors", "margins", "metrics", "ranks", "sharding", "softmax"},
     {"declare", "results", "config", "progress", "logs", "centres", "classoptions", "augmentations"},
     {"contracts", "embeddings", "rows", "specs", "store", "scorefiles"},
     {
@@ -39,6 +39,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 # What strangers may import, and so what our own wings may.
 PUBLIC = {
     "facebench",
+    "facebench.blocks",
     "facebench.centres",
     "facebench.checkpoints",
     "facebench.datasets",

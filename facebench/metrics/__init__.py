@@ -13,6 +13,8 @@ A tour, from embeddings to a table row:
 * :func:`search` finds probes in a gallery; :func:`rank_rate`, :func:`tpir_at_fpir` and :func:`mean_tpir_at_fpir` sum
   that up, by a named rule. :func:`retrieve` is for probes with several mates, as TinyFace has them. What
   ``ijb_1n.py`` prints is :func:`pooled_pair_tar`.
+* :func:`likelihood_scores` compares, and :func:`pool_blocks` pools, embeddings in :func:`unit_blocks` with a confidence
+  for each, as URL makes them; :func:`likelihood_blocks` has :func:`retrieve` search with that score.
 * :func:`error_versus_discard` shows what a quality estimate is worth.
 * :func:`wilson`, :func:`fold_interval`, :func:`bootstrap_intervals` and, for millions of template pairs,
   :func:`template_bootstrap` say how far to trust any of it; :func:`paired_bootstrap`, :func:`mcnemar` and :func:`holm`
@@ -32,6 +34,14 @@ Every function states the rule it follows and whose rule that is; what cannot be
 
 from __future__ import annotations
 
+from facebench.metrics.blocks import (
+    LIKELIHOOD_RULE,
+    PooledBlocks,
+    likelihood_blocks,
+    likelihood_scores,
+    pool_blocks,
+    unit_blocks,
+)
 from facebench.metrics.bootstrap import BootstrapIntervals, bootstrap_intervals
 from facebench.metrics.checks import ScoreSets, split
 from facebench.metrics.clusters import cluster_bootstrap
@@ -69,6 +79,7 @@ from facebench.metrics.vectors import fuse, pair_distances, unit, xnorm
 __all__ = [
     "DIALECTS",
     "EER_RULES",
+    "LIKELIHOOD_RULE",
     "RANK_RULES",
     "TAR_RULES",
     "TPIR_RULES",
@@ -88,6 +99,7 @@ __all__ = [
     "OperatingPoint",
     "PairedDifferences",
     "Pooled",
+    "PooledBlocks",
     "PooledPairPoint",
     "RankRate",
     "Retrieval",
@@ -114,6 +126,8 @@ __all__ = [
     "fuse",
     "h0_lengths",
     "holm",
+    "likelihood_blocks",
+    "likelihood_scores",
     "linked_subjects",
     "matched_bottleneck",
     "matched_wasserstein",
@@ -126,6 +140,7 @@ __all__ = [
     "persistence",
     "persistence_entropy",
     "pool",
+    "pool_blocks",
     "pooled_pair_tar",
     "rank_rate",
     "retrieve",
@@ -140,6 +155,7 @@ __all__ = [
     "total_persistence",
     "tpir_at_fpir",
     "unit",
+    "unit_blocks",
     "val_at_far",
     "wasserstein",
     "wilson",

@@ -17,11 +17,16 @@ from facebench.metrics.mates import Mates
 from facebench.metrics.products import as_sides, exact_products, score_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import numpy.typing as npt
+    import torch
 
     from facebench.metrics.products import Singles
 
     Ints = npt.NDArray[np.int64]
+    # Probes, gallery and device to runs of probes, in order, with their scores against the whole gallery.
+    Scorer = Callable[[Singles, Singles, str], Iterator[tuple[slice, torch.Tensor]]]
 
 Precision = Literal["trapezoid", "usual"]
 """How average precision is summed; see :meth:`Retrieval.average_precision`."""
@@ -126,6 +131,7 @@ def retrieve(
     gallery_ids: npt.ArrayLike,
     *,
     device: str = "cpu",
+    scorer: Scorer = score_blocks,
 ) -> Retrieval:
     """Returns where the mates of every probe land when the gallery is ordered by dot product, best first.
 
@@ -141,6 +147,9 @@ def retrieve(
         gallery: One vector an entry, distractors included, shape ``(G, D)``.
         gallery_ids: Subject of each entry, of the same kind, shape ``(G,)``; distractors have one that no probe has.
         device: Where to multiply, in torch's words; positions are counted on the processor.
+        scorer: What orders the gallery instead of the dot product: a function of probes, gallery and device that yields
+            runs of probes with their scores against all entries, as :func:`facebench.metrics.likelihood_blocks` makes
+            one. Its memory takes the place of the block's.
 
     Raises:
         MetricError: If vectors are not finite, shapes do not agree, or the device cannot be used.
@@ -150,7 +159,7 @@ def retrieve(
     offsets = np.append(0, np.cumsum(mates.counts))
     positions = np.empty(offsets[-1], dtype=np.int64)
     with exact_products():
-        for rows, block in score_blocks(queries, entries, device):
+        for rows, block in scorer(queries, entries, device):
             scores: Singles = block.cpu().numpy()
             _, columns = mates.within(rows)
             base = offsets[rows.start]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,29 +86,31 @@ def check_embedder(embedder: Embedder, *, seed: int = 0) -> None:
     require(bool(embedder.fingerprint), "embedder: has no fingerprint")
 
 
-def check_protocol(spec: ProtocolSpec, *, ranks: bool = True, seed: int = 0) -> None:
+def check_protocol(spec: ProtocolSpec, *, ranks: bool = True, confidence: int = 0, seed: int = 0) -> None:
     """A protocol prefers embeddings that know the identity, whatever the order of rows, and its result is JSON.
 
     Args:
         spec: Evaluated on its demo faces, with its default options.
         ranks: Whether one-hot identities must reach the best value and random vectors stay well below; switch off for
             measures of something else than recognition.
+        confidence: K, for protocols that evaluate predicted confidences; random ones are given.
         seed: Of the random vectors and the evaluation.
     """
     who, random = f"protocol {spec.name!r}", np.random.default_rng(seed)
     protocol: EvalProtocol = spec.build(spec.options())
     faces = protocol.faces(None)
     check_dataset(faces)
-    perfect = _evaluated(who, protocol, _embeddings(faces, _codes(faces, random)), faces, seed)
+    embedded = partial(_embeddings, faces, confidence=_confidences(len(faces), confidence, seed))
+    perfect = _evaluated(who, protocol, embedded(_codes(faces, random)), faces, seed)
     noise = random.normal(size=(len(faces), 64)).astype(np.float32)
-    chance = _evaluated(who, protocol, _embeddings(faces, noise), faces, seed)
-    repeated = _evaluated(who, protocol, _embeddings(faces, noise), faces, seed)
+    chance = _evaluated(who, protocol, embedded(noise), faces, seed)
+    repeated = _evaluated(who, protocol, embedded(noise), faces, seed)
     require(repeated.metrics == chance.metrics, f"{who}: the same embeddings and seed gave other metrics")
     codes = _codes(faces, random)
     middling = codes + (random.normal(size=codes.shape) / math.sqrt(codes.shape[1])).astype(np.float32)
     order = random.permutation(len(faces))
-    straight = _evaluated(who, protocol, _embeddings(faces, middling), faces, seed)
-    moved = _evaluated(who, protocol, _embeddings(faces, middling, order, extra=True), faces, seed)
+    straight = _evaluated(who, protocol, embedded(middling), faces, seed)
+    moved = _evaluated(who, protocol, embedded(middling, order, extra=True), faces, seed)
     for one, two in zip(straight.metrics, moved.metrics, strict=True):
         same = one.value == two.value or math.isclose(one.value or 0.0, two.value or 0.0, rel_tol=1e-6, abs_tol=1e-9)
         require(same, f"{who}: {one.name} is {one.value}, but {two.value} with the rows in another order")
@@ -155,21 +158,30 @@ def _codes(faces: FaceDataset, random: np.random.Generator) -> npt.NDArray[np.fl
     return codes[place]
 
 
+def _confidences(faces: int, count: int, seed: int) -> npt.NDArray[np.float32] | None:
+    """Random confidences above 0, (N, K); None where none are asked for."""
+    random = np.random.default_rng((seed, count))
+    return random.lognormal(size=(faces, count)).astype(np.float32) if count else None
+
+
 def _embeddings(
     faces: FaceDataset,
     vectors: npt.NDArray[np.float32],
     order: npt.NDArray[np.int64] | None = None,
     *,
     extra: bool = False,
+    confidence: npt.NDArray[np.float32] | None = None,
 ) -> Embeddings:
     """Embeddings of the faces, their mirrors alike; optionally in another order and with one face too many."""
     keys = np.asarray(faces.keys, dtype=np.str_)
     if order is not None:
         keys, vectors = keys[order], vectors[order]
+        confidence = None if confidence is None else confidence[order]
     if extra:
         keys = np.append(keys, "a face that nobody asked for")
         vectors = np.vstack([vectors, vectors[:1]])
-    return Embeddings(keys=keys, vectors=vectors, mirrored=vectors, fingerprint="0" * 16)
+        confidence = None if confidence is None else np.vstack([confidence, confidence[:1]])
+    return Embeddings(keys=keys, vectors=vectors, mirrored=vectors, confidence=confidence, fingerprint="0" * 16)
 
 
 def _evaluated(who: str, protocol: EvalProtocol, embeddings: Embeddings, faces: FaceDataset, seed: int) -> Evaluation:

@@ -63,7 +63,7 @@ def check_backbone(spec: BackboneSpec, *, meta: bool = False) -> None:
         require(not idle, f"backbone {spec.name!r}: no gradient reaches {', '.join(idle[:3])}")
 
 
-def check_loss(spec: LossSpec, *, confidence: int = 0) -> None:
+def check_loss(spec: LossSpec, *, confidence: int = 0, marks: int = 0) -> None:
     """A loss is one finite scalar, also for bfloat16 vectors, that teaches vectors and centres and can be stored.
 
     Where its options have ``sample_rate``, all of this is so when a step uses half of the classes, too.
@@ -71,8 +71,9 @@ def check_loss(spec: LossSpec, *, confidence: int = 0) -> None:
     Args:
         spec: Built with its default options.
         confidence: K, for losses of networks that predict confidences.
+        marks: M, for losses that learn from ``Batch.marks``.
     """
-    trial = _LossTrial(spec, confidence)
+    trial = _LossTrial(spec, confidence, marks)
     with torch.random.fork_rng(devices=[]):
         _check_teaching(trial)
         if any(field.name == "sample_rate" for field in fields(spec.options)):
@@ -82,18 +83,21 @@ def check_loss(spec: LossSpec, *, confidence: int = 0) -> None:
 class _LossTrial:
     """A loss, and what is put to it."""
 
-    def __init__(self, spec: LossSpec, confidence: int) -> None:
+    def __init__(self, spec: LossSpec, confidence: int, marks: int) -> None:
         self.spec, self.who = spec, f"loss {spec.name!r}"
         random = torch.Generator().manual_seed(1)
-        self.vectors = torch.randn(8, 16, generator=random)
+        self.size = max(16, 4 * confidence)
+        self.vectors = torch.randn(8, self.size, generator=random)
         self._extra = torch.rand(8, confidence, generator=random) if confidence else None
-        nothing = torch.zeros(8, 3, 8, 8)
-        self._batch = Batch(images=nothing, labels=torch.arange(8) % 5, source=nothing)
+        nothing, told = torch.zeros(8, 3, 8, 8), None
+        if marks:
+            told = torch.randint(2, (8, marks), generator=random).float()
+        self._batch = Batch(images=nothing, labels=torch.arange(8) % 5, source=nothing, marks=told)
 
     def build(self, seed: int, classes: int, **chosen: Any) -> nn.Module:
         """The loss from a seed."""
         torch.manual_seed(seed)
-        return self.spec.build(classes, 16, self.spec.options(**chosen))  # type: ignore[no-any-return]
+        return self.spec.build(classes, self.size, self.spec.options(**chosen))  # type: ignore[no-any-return]
 
     def output(self, loss: nn.Module, given: Tensor) -> LossOutput:
         """What the loss says of vectors, if it is what it should be."""

@@ -15,7 +15,7 @@ from facebench.resume import module_tensors, optimizer_tensors, restore_modules,
 from facebench.sharding import is_split, own_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import Tensor
 
@@ -31,7 +31,9 @@ class Descent:
 
     Args:
         backbone: The network, on its device.
-        loss: The loss, on its device; its ``ClassCentres`` may be split over processes.
+        loss: The loss, on its device; its ``ClassCentres`` may be split over processes. A loss may have ``rival()``, an
+            optimiser over some of its parameters: what they descend is against the network, so they have steps, rates
+            and momenta of their own.
         options: Optimiser, rates, precision.
         device: Where both are.
 
@@ -43,11 +45,15 @@ class Descent:
         self._backbone, self._loss, self._options = backbone, loss, options
         self.half = _half(options.precision, device)
         self._centres = [module for module in loss.modules() if isinstance(module, ClassCentres)]
-        self._taught = [value for value in loss.parameters() if value.requires_grad]
+        rival: Callable[[], torch.optim.Optimizer] | None = getattr(loss, "rival", None)
+        self._rival = rival() if rival else None
+        against = [value for group in self._rival.param_groups for value in group["params"]] if self._rival else []
+        others = set(map(id, against))
+        self._taught = [value for value in loss.parameters() if value.requires_grad and id(value) not in others]
         self._optimizer = _optimizer(options, backbone, self._taught)
         # Besides class centres: each process has all of it, and a gradient from its own faces.
         centred = {id(parameter) for centres in self._centres for parameter in centres.parameters()}
-        self._shared = [value for value in self._taught if id(value) not in centred]
+        self._shared = [value for value in (*self._taught, *against) if id(value) not in centred]
         for centres in self._centres:
             if centres.lends and options.accumulate > 1:
                 raise ConfigError(
@@ -90,6 +96,9 @@ class Descent:
         for centres in self._centres:
             centres.lend(self._optimizer)
         self._scaler.step(self._optimizer)
+        if self._rival is not None:
+            self._scaler.step(self._rival)
+            self._rival.zero_grad()
         self._scaler.update()
         for centres in self._centres:
             centres.collect(self._optimizer)
@@ -107,6 +116,8 @@ class Descent:
     def tensors(self) -> dict[str, Tensor]:
         """All that changes, by name, for the state on disk."""
         found = module_tensors(self._parts()) | optimizer_tensors(self._optimizer)
+        if self._rival is not None:
+            found |= optimizer_tensors(self._rival, "rival")
         if self._scaler.is_enabled():
             state = self._scaler.state_dict()
             found["scaler/scale"] = torch.tensor([state["scale"], state["_growth_tracker"]], dtype=torch.float64)
@@ -122,6 +133,8 @@ class Descent:
         """
         restore_modules(self._parts(), saved)
         restore_optimizer(self._optimizer, saved)
+        if self._rival is not None:
+            restore_optimizer(self._rival, saved, "rival")
         if self._scaler.is_enabled():
             scale, grown = saved.read("scaler/scale").tolist()
             self._scaler.load_state_dict({**self._scaler.state_dict(), "scale": scale, "_growth_tracker": int(grown)})

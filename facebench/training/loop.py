@@ -31,7 +31,7 @@ from facebench.sharding import averaged, share_first
 from facebench.training.descent import Descent
 from facebench.training.journal import Journal, Tables, not_finite
 from facebench.training.noise import with_noise
-from facebench.training.order import MIRROR, PERTURB, TORCH, Order, randomness
+from facebench.training.order import MIRROR, PERTURB, TORCH, Order, Together, randomness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from facebench.datasets import Batch as Pictures
     from facebench.schedules import TrainerOptions
 
-    Perturb = Callable[[Tensor, np.random.Generator], Tensor]
+    Perturb = Callable[[Tensor, np.random.Generator, npt.NDArray[np.int64]], tuple[Tensor, Tensor | None]]
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,7 @@ class Loop:
         self.labels = torch.from_numpy(labels)
         self.device = torch.device(job.device)
         self.order = Order(len(self.labels), options.batch_size, options.accumulate, job.seed, world())
+        self.together = Together(labels, options.per_identity) if options.per_identity > 1 else None
         if options.epochs and not self.order.steps:
             raise DataError(
                 f"training set {job.dataset.name!r} has {len(self.labels)} faces, too few for {world().size} processes"
@@ -109,7 +110,7 @@ class Loop:
     def _finish_steps(self, bar: ProgressBar) -> None:
         """The steps left of the current epoch."""
         job, journal, options = self.job, self.journal, self.options
-        faces = self.order.epoch(journal.epoch)
+        faces = self.order.epoch(journal.epoch, self.together)
         parts = self.order.read(faces, journal.step)
         ahead = read_ahead(
             job.dataset, parts, size=job.preprocess.size, workers=options.workers, corrupt=options.corrupt
@@ -175,8 +176,8 @@ class Loop:
         if self.perturb is None:
             return Batch(images=source, labels=labels)
         place = (self.journal.epoch, self.journal.step, world().rank, part)
-        disturbed = self.perturb(source, randomness(PERTURB, self.job.seed, *place))
-        return Batch(images=disturbed, labels=labels, source=source)
+        disturbed, marks = self.perturb(source, randomness(PERTURB, self.job.seed, *place), pictures.indices)
+        return Batch(images=disturbed, labels=labels, source=source, marks=marks)
 
     def _loss_of(self, batch: Batch) -> LossOutput:
         half = self.descent.half

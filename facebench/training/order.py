@@ -30,6 +30,35 @@ def randomness(stream: int, seed: int, *place: int) -> np.random.Generator:
     return np.random.default_rng((stream, seed, *place))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Together:
+    """Faces of one person that follow one another, so that a batch has some to compare.
+
+    Attributes:
+        labels: Class of each face, int64 (count,).
+        size: How many follow one another.
+    """
+
+    labels: npt.NDArray[np.int64]
+    size: int
+
+    def arrange(self, order: npt.NDArray[np.integer], random: np.random.Generator) -> npt.NDArray[np.integer]:
+        """Cuts each person's faces, in the order given, into groups, and shuffles these.
+
+        What is left of a person, fewer faces than a group, comes at the end in the order given: no face is shown twice.
+        """
+        by_person = order[self.labels[order].argsort(kind="stable")]
+        people = self.labels[by_person]
+        starts = np.flatnonzero(np.append(True, people[1:] != people[:-1]))
+        counts = np.diff(np.append(starts, len(people)))
+        place = np.arange(len(people)) - np.repeat(starts, counts)
+        whole = place < np.repeat(counts // self.size * self.size, counts)
+        groups = by_person[whole].reshape(-1, self.size)
+        left = np.zeros(len(order), dtype=np.bool_)
+        left[by_person[~whole]] = True
+        return np.concatenate([random.permutation(groups).ravel(), order[left[order]]])
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """The faces of a training in their order.
@@ -86,10 +115,17 @@ class Order:
         share -= share % self.part_size == 1
         return share * self.world.size
 
-    def epoch(self, number: int) -> npt.NDArray[np.integer]:
-        """The order of all faces in an epoch, (count,); 4 bytes a face below 2^31 of them."""
+    def epoch(self, number: int, together: Together | None = None) -> npt.NDArray[np.integer]:
+        """The order of all faces in an epoch, (count,); 4 bytes a face below 2^31 of them.
+
+        Args:
+            number: Of the epoch, from 0.
+            together: Which faces follow one another; None leaves that to chance.
+        """
         kind = np.int32 if self.count < 2**31 else np.int64
-        return randomness(ORDER, self.seed, number).permutation(np.arange(self.count, dtype=kind))
+        random = randomness(ORDER, self.seed, number)
+        order = random.permutation(np.arange(self.count, dtype=kind))
+        return order if together is None else together.arrange(order, random)
 
     def step(self, faces: npt.NDArray[np.integer], number: int) -> npt.NDArray[np.int64]:
         """The faces of a step in all processes, given the order of its epoch."""

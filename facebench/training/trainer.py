@@ -31,8 +31,9 @@ class ClassifierTrainer:
 
     Args:
         options: How to train.
-        perturb: For methods that disturb the network's input: from float (N, 3, H, W) images and a generator to images
-            of the same shape. The loss finds the undisturbed images in ``Batch.source``.
+        perturb: For methods that disturb the network's input: from float (N, 3, H, W) images, a generator and the
+            faces' rows in the training set, int64 (N,), to images of the same shape and ``Batch.marks``, or None. The
+            loss finds the undisturbed images in ``Batch.source``.
     """
 
     def __init__(self, options: TrainerOptions, *, perturb: Perturb | None = None) -> None:

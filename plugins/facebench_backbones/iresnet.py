@@ -72,10 +72,13 @@ class IResNet(FaceNetwork):
         embedding_size: D.
         dropout: Probability of dropping a value before the fully connected layer. The MXNet recipe of the paper uses
             0.4, the published torch recipes 0.
+        confidence: K; see ``FaceNetwork``.
     """
 
-    def __init__(self, blocks: Sequence[int], *, embedding_size: int = 512, dropout: float = 0.0) -> None:
-        super().__init__(embedding_size)
+    def __init__(
+        self, blocks: Sequence[int], *, embedding_size: int = 512, dropout: float = 0.0, confidence: int = 0
+    ) -> None:
+        super().__init__(embedding_size, confidence)
         stem, last = WIDTHS[0], WIDTHS[-1]
         self.conv1 = nn.Conv2d(3, stem, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(stem)
@@ -91,6 +94,7 @@ class IResNet(FaceNetwork):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.1)
+        self._predict_confidence(last * 7 * 7)
 
     def _body(self, images: Tensor) -> Tensor:
         maps = self.prelu(self.bn1(self.conv1(images)))
@@ -103,9 +107,9 @@ class IResNet(FaceNetwork):
         return vectors
 
 
-def iresnet(depth: int, *, embedding_size: int = 512, dropout: float = 0.0) -> IResNet:
+def iresnet(depth: int, *, embedding_size: int = 512, dropout: float = 0.0, confidence: int = 0) -> IResNet:
     """The IResNet of a depth in ``DEPTHS``: 18, 34, 50, 100 or 200."""
-    return IResNet(DEPTHS[depth], embedding_size=embedding_size, dropout=dropout)
+    return IResNet(DEPTHS[depth], embedding_size=embedding_size, dropout=dropout, confidence=confidence)
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:

@@ -119,10 +119,18 @@ class MobileFaceNet(FaceNetwork):
             convolution in their place, as in the reference: its 64 groups over 64 * scale channels are not depthwise.
         scale: Multiplies the widths 64 and 128 of the stages; the bottlenecks inside stay as wide.
         embedding_size: D.
+        confidence: K; see ``FaceNetwork``.
     """
 
-    def __init__(self, blocks: Sequence[int] = (1, 4, 6, 2), *, scale: int = 2, embedding_size: int = 512) -> None:
-        super().__init__(embedding_size)
+    def __init__(
+        self,
+        blocks: Sequence[int] = (1, 4, 6, 2),
+        *,
+        scale: int = 2,
+        embedding_size: int = 512,
+        confidence: int = 0,
+    ) -> None:
+        super().__init__(embedding_size, confidence)
         narrow, wide = 64 * scale, 128 * scale
         second = (
             ConvUnit(narrow, narrow, kernel=3, groups=64)
@@ -146,6 +154,7 @@ class MobileFaceNet(FaceNetwork):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self._predict_confidence(wide * 7 * 7)
 
     def _body(self, images: Tensor) -> Tensor:
         for layer in self.layers:
@@ -157,11 +166,11 @@ class MobileFaceNet(FaceNetwork):
         return vectors
 
 
-def mobilefacenet(*, embedding_size: int = 512) -> MobileFaceNet:
+def mobilefacenet(*, embedding_size: int = 512, confidence: int = 0) -> MobileFaceNet:
     """The usual size, ``mbf`` in the reference: 2.06 million parameters."""
-    return MobileFaceNet(embedding_size=embedding_size)
+    return MobileFaceNet(embedding_size=embedding_size, confidence=confidence)
 
 
-def mobilefacenet_large(*, embedding_size: int = 512) -> MobileFaceNet:
+def mobilefacenet_large(*, embedding_size: int = 512, confidence: int = 0) -> MobileFaceNet:
     """Twice as wide and deep, ``mbf_large`` in the reference: 6.31 million parameters."""
-    return MobileFaceNet((2, 8, 12, 4), scale=4, embedding_size=embedding_size)
+    return MobileFaceNet((2, 8, 12, 4), scale=4, embedding_size=embedding_size, confidence=confidence)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn import functional
 
-from facebench import FacebenchError, Features
+from facebench import ConfigError, FacebenchError, Features
+from facebench_backbones.confidence import ConfidenceHead
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -39,14 +41,27 @@ class FaceNetwork(nn.Module, ABC):
 
     Args:
         embedding_size: D, the length of a vector.
+        parts: K, the blocks of a vector that get a confidence each; 0 predicts none.
 
     Attributes:
         embedding_size: D.
+        parts: K.
+
+    Raises:
+        ConfigError: When K does not divide D.
     """
 
-    def __init__(self, embedding_size: int) -> None:
+    def __init__(self, embedding_size: int, parts: int = 0) -> None:
         super().__init__()
-        self.embedding_size = embedding_size
+        if parts and embedding_size % parts:
+            raise ConfigError(f"backbone.confidence {parts} does not divide backbone.embedding_size {embedding_size}")
+        self.embedding_size, self.parts = embedding_size, parts
+        self.confidence: ConfidenceHead | None = None
+
+    def _predict_confidence(self, width: int) -> None:
+        """Adds the second head, if there are blocks; a family calls it last, with the numbers in its last map."""
+        if self.parts:
+            self.confidence = ConfidenceHead(width, self.embedding_size, self.parts)
 
     def forward(self, images: Tensor) -> Features[Tensor]:
         """Embeds faces.
@@ -56,7 +71,8 @@ class FaceNetwork(nn.Module, ABC):
                 must be at least 2, since batch normalisation has no variance of one value.
 
         Returns:
-            ``vectors`` (N, D) in the parameters' precision, not normalised.
+            ``vectors`` (N, D) in the parameters' precision, not normalised; with blocks, each of unit length, and
+            ``confidence`` (N, K), so that their cosine is the mean of the cosines of the blocks.
 
         Raises:
             FacebenchError: When the shape or type of ``images`` is another.
@@ -68,7 +84,12 @@ class FaceNetwork(nn.Module, ABC):
             )
         encoded = self._body(images)
         with full_precision(images.device):
-            return Features(self._head(encoded.to(next(self.parameters()).dtype)))
+            encoded = encoded.to(next(self.parameters()).dtype)
+            vectors = self._head(encoded)
+            if self.confidence is None:
+                return Features(vectors)
+            blocks = functional.normalize(vectors.view(len(vectors), self.parts, -1), dim=2)
+            return Features(blocks.flatten(1), self.confidence(encoded.flatten(1)))
 
     @abstractmethod
     def _body(self, images: Tensor) -> Tensor:

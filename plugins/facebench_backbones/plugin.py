@@ -25,11 +25,17 @@ _TRANSFORMER = (
 )
 
 
+_CONFIDENCE = (
+    "blocks of the embedding, each of unit length, that get a confidence from a second head, as url wants it; 0: none"
+)
+
+
 @options
 class IResNetOptions:
     """What the IResNets let their user set."""
 
     embedding_size: int = option(default=512, help="length of the embedding", ge=8, le=8192)
+    confidence: int = option(default=0, help=_CONFIDENCE, ge=0, le=1024)
     dropout: float = option(default=0.0, help="share of values dropped before the last layer in training", ge=0, lt=1)
 
 
@@ -38,6 +44,7 @@ class MobileFaceNetOptions:
     """What the MobileFaceNets let their user set."""
 
     embedding_size: int = option(default=512, help="length of the embedding", ge=8, le=8192)
+    confidence: int = option(default=0, help=_CONFIDENCE, ge=0, le=1024)
 
 
 @options
@@ -45,6 +52,7 @@ class VitOptions:
     """What the transformers let their user set."""
 
     embedding_size: int = option(default=512, help="length of the embedding", ge=8, le=8192)
+    confidence: int = option(default=0, help=_CONFIDENCE, ge=0, le=1024)
     drop_path: float = option(
         default=0.1,
         help="share of samples that skip the last block in training, growing from 0 at the first",
@@ -60,6 +68,7 @@ class TinyNetOptions:
     """What the small network lets its user set."""
 
     embedding_size: int = option(default=128, help="length of the embedding", ge=8, le=8192)
+    confidence: int = option(default=0, help=_CONFIDENCE, ge=0, le=1024)
 
 
 @hookimpl
@@ -74,7 +83,12 @@ def _iresnets() -> Iterator[BackboneSpec]:
         def build(options: IResNetOptions, depth: int = depth) -> FaceNetwork:
             from facebench_backbones.iresnet import iresnet
 
-            return iresnet(depth, embedding_size=options.embedding_size, dropout=options.dropout)
+            return iresnet(
+                depth,
+                embedding_size=options.embedding_size,
+                dropout=options.dropout,
+                confidence=options.confidence,
+            )
 
         yield BackboneSpec(
             name=f"iresnet{depth}",
@@ -90,12 +104,12 @@ def _mobilefacenets() -> Iterator[BackboneSpec]:
     def build(options: MobileFaceNetOptions) -> FaceNetwork:
         from facebench_backbones.mobilefacenet import mobilefacenet
 
-        return mobilefacenet(embedding_size=options.embedding_size)
+        return mobilefacenet(embedding_size=options.embedding_size, confidence=options.confidence)
 
     def build_large(options: MobileFaceNetOptions) -> FaceNetwork:
         from facebench_backbones.mobilefacenet import mobilefacenet_large
 
-        return mobilefacenet_large(embedding_size=options.embedding_size)
+        return mobilefacenet_large(embedding_size=options.embedding_size, confidence=options.confidence)
 
     for name, millions, builder in (("mobilefacenet", 2.1, build), ("mobilefacenet_large", 6.3, build_large)):
         yield BackboneSpec(
@@ -120,6 +134,7 @@ def _vits() -> Iterator[BackboneSpec]:
                 drop_path=options.drop_path,
                 token_masking=options.token_masking,
                 recompute=options.recompute,
+                confidence=options.confidence,
             )
 
         yield BackboneSpec(
@@ -136,7 +151,7 @@ def _tinynet() -> BackboneSpec:
     def build(options: TinyNetOptions) -> FaceNetwork:
         from facebench_backbones.tinynet import tinynet
 
-        return tinynet(embedding_size=options.embedding_size)
+        return tinynet(embedding_size=options.embedding_size, confidence=options.confidence)
 
     return BackboneSpec(
         name="tinynet",

@@ -53,10 +53,11 @@ class TinyNet(FaceNetwork):
 
     Args:
         embedding_size: D.
+        confidence: K; see ``FaceNetwork``.
     """
 
-    def __init__(self, *, embedding_size: int = 128) -> None:
-        super().__init__(embedding_size)
+    def __init__(self, *, embedding_size: int = 128, confidence: int = 0) -> None:
+        super().__init__(embedding_size, confidence)
         fine, middle, coarse = WIDTHS
         self.body = nn.Sequential(
             ConvUnit(3, fine, kernel=5, stride=4),
@@ -67,6 +68,7 @@ class TinyNet(FaceNetwork):
         )
         self.fc = nn.Linear(coarse * 7 * 7, embedding_size)
         self.features = frozen_scale_norm(embedding_size)
+        self._predict_confidence(coarse * 7 * 7)
 
     def _body(self, images: Tensor) -> Tensor:
         # With channels last, convolutions on a processor skip a reordering of every map.
@@ -78,6 +80,6 @@ class TinyNet(FaceNetwork):
         return vectors
 
 
-def tinynet(*, embedding_size: int = 128) -> TinyNet:
+def tinynet(*, embedding_size: int = 128, confidence: int = 0) -> TinyNet:
     """The small network: 0.52 million parameters with vectors of length 128."""
-    return TinyNet(embedding_size=embedding_size)
+    return TinyNet(embedding_size=embedding_size, confidence=confidence)

@@ -136,6 +136,7 @@ class VisionTransformer(FaceNetwork):
         token_masking: Share of the tokens left out in training, in [0, 1).
         recompute: Whether to compute each block again in the backward pass instead of keeping what it computed: about a
             third more time for a fraction of the memory, with equal results.
+        confidence: K; see ``FaceNetwork``.
     """
 
     def __init__(
@@ -146,8 +147,9 @@ class VisionTransformer(FaceNetwork):
         drop_path: float = 0.1,
         token_masking: float = 0.1,
         recompute: bool = False,
+        confidence: int = 0,
     ) -> None:
-        super().__init__(embedding_size)
+        super().__init__(embedding_size, confidence)
         width, depth = size.width, size.depth
         self.kept_tokens = int(TOKENS * (1.0 - token_masking))
         self.recompute = recompute
@@ -172,6 +174,7 @@ class VisionTransformer(FaceNetwork):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        self._predict_confidence(width * TOKENS)
 
     def _body(self, images: Tensor) -> Tensor:
         tokens = self.patch_embed(images) + self.pos_embed
@@ -205,6 +208,7 @@ def vit(
     drop_path: float = 0.1,
     token_masking: float = 0.1,
     recompute: bool = False,
+    confidence: int = 0,
 ) -> VisionTransformer:
     """The transformer of a size in ``SIZES``: ``t``, ``s``, ``b`` or ``l``."""
     return VisionTransformer(
@@ -213,4 +217,5 @@ def vit(
         drop_path=drop_path,
         token_masking=token_masking,
         recompute=recompute,
+        confidence=confidence,
     )

@@ -16,6 +16,9 @@ from facebench_topofr.perturbation import Perturbation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from torch import Tensor
+
     from facebench import Checkpoint, TrainJob
     from facebench_topofr.options import TopoFRTrainerOptions
 
@@ -46,11 +49,13 @@ class TopoFRTrainer:
                 _draw(job, epoch)
             job.epoch_ended(epoch, values)
 
-        perturb = None
-        if options.perturbed:
-            perturb = Perturbation(options.perturbed, job.preprocess, leak=options.leak)
+        disturb = Perturbation(options.perturbed, job.preprocess, leak=options.leak)
+
+        def perturb(images: Tensor, random: np.random.Generator, _rows: object) -> tuple[Tensor, None]:
+            return disturb(images, random), None
+
         told = dataclasses.replace(job, epoch_ended=epoch_ended)
-        return ClassifierTrainer(options, perturb=perturb).fit(told)
+        return ClassifierTrainer(options, perturb=perturb if options.perturbed else None).fit(told)
 
 
 def free_last_scale(backbone: nn.Module) -> None:

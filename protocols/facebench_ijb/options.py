@@ -20,6 +20,11 @@ class TemplateOptions:
     mirror: Literal["sum", "none"] = option(
         default="sum", help="fusion of a picture and its mirror image before pooling: sum (F1) or none"
     )
+    pa_templates: Literal["mean", "precision"] = option(
+        default="precision",
+        help="templates of the score pa, where embeddings have confidences: precision (pictures weighted by it, as PFE "
+        "has it) or mean",
+    )
     far: tuple[float, ...] = option(
         default=(1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1), help="false accept rates at which TAR is reported"
     )

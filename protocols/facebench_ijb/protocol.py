@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench import DatasetMissing, Evaluation
+from facebench import DatasetMissing, Evaluation, MetricError
 from facebench.datasets import open_images
+from facebench.metrics import score_pairs
 from facebench_ijb.demo import DemoPictures, demo_lists
 from facebench_ijb.faces import LooseCrops, TemplateFaces
 from facebench_ijb.identification import identify
+from facebench_ijb.likelihood import likelihood_rule, pair_likelihoods
 from facebench_ijb.nist import read_nist
 from facebench_ijb.options import SplitOptions
 from facebench_ijb.pooling import flags, template_vectors
@@ -24,9 +26,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facebench import Curve, Embeddings, FaceDataset, Metric
-    from facebench_ijb.lists import Lists
+    from facebench_ijb.lists import Lists, Pairs
     from facebench_ijb.options import TemplateOptions
     from facebench_ijb.sources import Benchmark, NistFiles
+    from facebench_ijb.uncertainty import Floats
     from facebench_ijb.verification import Verified
 
 _RULES = {
@@ -115,7 +118,7 @@ class Janus:
         return open_images(path)
 
     def evaluate(self, embeddings: Embeddings, faces: FaceDataset, /, *, seed: int) -> Evaluation:
-        """TAR at FAR, ROC and DET; ranks and TPIR at FPIR.
+        """TAR at FAR, ROC and DET; ranks and TPIR at FPIR; the 1:1 part by the score ``pa`` too, given confidences.
 
         Peak memory beyond the embeddings, which may be memory-mapped: the templates, 200 MB to pool them, 400 MB to
         score and 60 bytes a pair: 1.5 GB for IJB-C, and more for intervals.
@@ -133,10 +136,15 @@ class Janus:
         rules = _RULES | flags(lists.rows, options) | {"aligner": faces.aligner}
         warnings = [*lists.warnings, *self._remarks(lists)]
         scores: dict[str, npt.NDArray[np.generic]] = {}
+        likely: Verified | None = None
         if lists.pairs is not None:
-            verified = self._verified(vectors, lists, seed)
+            cosines = score_pairs(vectors, lists.pairs.first, lists.pairs.second)
+            verified = self._verified(cosines, lists.pairs, lists, seed, score="cosine")
             metrics, curves, scores = verified.metrics, verified.curves, _pair_scores(lists, verified)
             rules |= _VERIFICATION
+            if embeddings.confidence is not None:
+                likely, missing = self._likely(embeddings, lists.pairs, lists, seed)
+                warnings += missing
         if lists.probes is not None:
             identified = identify(
                 vectors,
@@ -151,18 +159,32 @@ class Janus:
             scores = scores or dict(identified.scores)
             warnings += identified.warnings
             rules |= _IDENTIFICATION
+        if likely is not None:
+            metrics, scores = (*metrics, *likely.metrics), scores | {"pa": likely.scores}
+            rules |= {"pa": likelihood_rule(options.pa_templates)}
         return Evaluation(
             metrics=metrics, curves=curves, counts=_counts(lists), rules=rules, warnings=tuple(warnings), scores=scores
         )
 
-    def _verified(self, vectors: npt.NDArray[np.float32], lists: Lists, seed: int) -> Verified:
+    def _likely(
+        self, embeddings: Embeddings, pairs: Pairs, lists: Lists, seed: int
+    ) -> tuple[Verified | None, list[str]]:
+        """The 1:1 part by the score ``pa``, or a warning why there is none."""
+        try:
+            scores = pair_likelihoods(embeddings, lists.rows, pairs, how=self._options.pa_templates)
+        except MetricError as error:
+            return None, [f"the score pa is missing: {error}"]
+        return self._verified(scores, pairs, lists, seed, score="pa"), []
+
+    def _verified(self, scores: Floats, pairs: Pairs, lists: Lists, seed: int, *, score: str) -> Verified:
         options = self._options
         return verify(
-            vectors,
-            lists.pairs,  # type: ignore[arg-type]
+            scores,
+            pairs,
             far=options.far,
             headline=self._benchmark.headline,
-            mirror=options.mirror,
+            mirror=options.mirror if score == "cosine" else "none",
+            score=score,
             subjects=lists.people,
             samples=options.samples,
             seed=seed,

@@ -12,12 +12,15 @@ from facebench.metrics import bootstrap_intervals, template_bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     import numpy.typing as npt
 
     from facebench import Interval
     from facebench.metrics import BootstrapIntervals, TarIntervals
     from facebench_ijb.lists import Ints, Pairs
+
+    Floats = npt.NDArray[np.floating[Any]]
 
 _MOST_PAIRS = 1_000_000
 
@@ -36,7 +39,7 @@ class PairIntervals:
 
 
 def pair_intervals(
-    scores: npt.NDArray[np.float32],
+    scores: Floats,
     pairs: Pairs,
     *,
     targets: Sequence[float],
@@ -50,7 +53,7 @@ def pair_intervals(
     which decide TAR at a FAR but neither AUC nor EER; these two then have no interval.
 
     Args:
-        scores: Cosine of each pair, (P,).
+        scores: Score of each pair, (P,).
         pairs: The pairs.
         targets: False accept rates.
         subjects: Number of each template's subject, (T,), or None.

@@ -32,6 +32,7 @@ class Searches:
         usual: Average precision as it is usually defined, float64 (P,).
         gallery: Pictures in the gallery.
         mirror: The fusion of mirrors.
+        score: What the gallery was ordered by.
     """
 
     ids: npt.NDArray[np.int64]
@@ -40,6 +41,7 @@ class Searches:
     usual: npt.NDArray[np.float64]
     gallery: int
     mirror: str
+    score: str = "cosine"
 
 
 def measure(searches: Searches, *, ranks: Sequence[int], samples: int, seed: int) -> tuple[Metric, ...]:
@@ -54,8 +56,9 @@ def measure(searches: Searches, *, ranks: Sequence[int], samples: int, seed: int
     values = np.stack([*(searches.place < rank for rank in ranks), searches.reference, searches.usual], axis=1)
     named = [*((f"rank-{rank}", "reference") for rank in ranks), ("map", "reference"), ("map", "usual")]
     intervals = _intervals(searches.ids, values.astype(np.float64), samples=samples, seed=seed)
+    mirror, score = searches.mirror, searches.score
     return tuple(
-        Metric(name=name, value=float(value), rule=rule, interval=interval, mirror=searches.mirror, detail=detail)
+        Metric(name=name, value=float(value), rule=rule, interval=interval, score=score, mirror=mirror, detail=detail)
         for (name, rule), value, interval, detail in zip(
             named, values.mean(axis=0), intervals, _details(searches, ranks), strict=True
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facebench import DataError, Evaluation, MetricError
-from facebench.metrics import fuse, retrieve, unit
+from facebench.metrics import LIKELIHOOD_RULE, fuse, likelihood_blocks, retrieve, unit, unit_blocks
 from facebench_tinyface.demo import demo_faces
 from facebench_tinyface.faces import UNKNOWN, TinyFaces
 from facebench_tinyface.lists import DISTRACTOR
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from facebench import Embeddings, FaceDataset
     from facebench.metrics import Retrieval
+    from facebench_tinyface.lists import Listed
     from facebench_tinyface.options import TinyFaceOptions
 
 OFFICIAL = {"probes": 3_728, "mates": 4_443, "distractors": 153_428}
@@ -63,7 +65,7 @@ class TinyFace:
         return open_faces(root, self._options, images=images)
 
     def evaluate(self, embeddings: Embeddings, faces: FaceDataset, /, *, seed: int) -> Evaluation:
-        """Rank-k rates, mean average precision, intervals.
+        """Rank-k rates, mean average precision, intervals; all of it by the score ``pa`` too, given confidences.
 
         Peak memory: the fused gallery and probes in float32 and what ``facebench.metrics.retrieve`` states; 157,871
         pictures of 512 values take 0.4 GiB beside the embeddings. The 3,728 x 157,871 scores are never all held.
@@ -82,15 +84,16 @@ class TinyFace:
             )
         others = self._distractors(embeddings, faces)
         probes, gallery = faces.probes, np.concatenate([faces.gallery.keys, others])
+        owners = np.concatenate([faces.gallery.ids, np.full(len(others), UNKNOWN, dtype=np.int64)])
         found = retrieve(
             _fused(embeddings, probes.keys, mirror=mirror),
             probes.ids,
             _fused(embeddings, gallery, mirror=mirror),
-            np.concatenate([faces.gallery.ids, np.full(len(others), UNKNOWN, dtype=np.int64)]),
+            owners,
         )
         searches = _searches(found, probes.ids, mirror=mirror)
         counts = {"probes": len(probes), "mates": len(faces.gallery), "distractors": len(others)}
-        return Evaluation(
+        evaluation = Evaluation(
             metrics=measure(searches, ranks=self._options.ranks, samples=self._options.samples, seed=seed),
             curves=(cmc(searches),),
             counts={**counts, "people": len(np.unique(probes.ids))},
@@ -102,6 +105,35 @@ class TinyFace:
                 "place": searches.place,
                 "average_precision": searches.reference,
             },
+        )
+        if embeddings.confidence is None:
+            return evaluation
+        return self._with_likelihood(evaluation, embeddings, probes, (gallery, owners), seed=seed)
+
+    def _with_likelihood(
+        self,
+        evaluation: Evaluation,
+        embeddings: Embeddings,
+        probes: Listed,
+        gallery: tuple[npt.NDArray[np.str_], npt.NDArray[np.int64]],
+        *,
+        seed: int,
+    ) -> Evaluation:
+        """The evaluation with the score ``pa``, or with a warning why it has none; the gallery is keys and owners."""
+        try:
+            queries, entries = (_blocks(embeddings, keys) for keys in (probes.keys, gallery[0]))
+            scorer = likelihood_blocks(queries.confidence, entries.confidence)
+            found = retrieve(queries.vectors, probes.ids, entries.vectors, gallery[1], scorer=scorer)
+        except MetricError as error:
+            return replace(evaluation, warnings=(*evaluation.warnings, f"the score pa is missing: {error}"))
+        searches = _searches(found, probes.ids, mirror="none", score="pa")
+        measured = measure(searches, ranks=self._options.ranks, samples=self._options.samples, seed=seed)
+        kept = {"pa_place": searches.place, "pa_average_precision": searches.reference}
+        return replace(
+            evaluation,
+            metrics=(*evaluation.metrics, *measured),
+            rules=dict(evaluation.rules) | {"pa": f"{LIKELIHOOD_RULE}. Mirror images are not used"},
+            scores=dict(evaluation.scores) | kept,
         )
 
     def _distractors(self, embeddings: Embeddings, faces: TinyFaces) -> npt.NDArray[np.str_]:
@@ -143,7 +175,26 @@ def _fused(embeddings: Embeddings, keys: npt.NDArray[np.str_], *, mirror: str) -
     return fused
 
 
-def _searches(found: Retrieval, ids: npt.NDArray[np.int64], *, mirror: str) -> Searches:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Blocks:
+    """Embeddings in unit blocks, float32 (N, D), with their confidences, (N, K)."""
+
+    vectors: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float32]
+
+
+def _blocks(embeddings: Embeddings, keys: npt.NDArray[np.str_]) -> _Blocks:
+    """Unit blocks of the faces as they are, made run by run so that only one copy of the gallery arises."""
+    rows = embeddings.rows(keys)
+    confidence = np.asarray(embeddings.confidence)[rows]
+    vectors = np.empty((len(rows), embeddings.vectors.shape[1]), dtype=np.float32)
+    for start in range(0, len(rows), _ROWS):
+        part = slice(start, start + _ROWS)
+        vectors[part] = unit_blocks(embeddings.vectors[rows[part]], confidence.shape[1])
+    return _Blocks(vectors, confidence)
+
+
+def _searches(found: Retrieval, ids: npt.NDArray[np.int64], *, mirror: str, score: str = "cosine") -> Searches:
     """What the numbers need of a retrieval; every probe has a mate, as the lists' reader made sure."""
     return Searches(
         ids=ids,
@@ -152,4 +203,5 @@ def _searches(found: Retrieval, ids: npt.NDArray[np.int64], *, mirror: str) -> S
         usual=found.average_precision(rule="usual"),
         gallery=found.entries,
         mirror=mirror,
+        score=score,
     )

@@ -79,6 +79,22 @@ class GroupVerification(Verification):
             rules=_RULES | {"folds": f"{fold_words(replace(comparison, fold=None))} in each group"},
         )
 
+    def judge_likelihood(self, likely: Comparison, pairs: Pairs, *, seed: int) -> tuple[Metric, ...]:
+        """The mean over groups, their spread, then every group by itself, as for cosines."""
+        if pairs.group is None:
+            return super().judge_likelihood(likely, pairs, seed=seed)
+        names = list(dict.fromkeys(pairs.group.tolist()))
+        parts = {name: likely.only(pairs.group == name) for name in names}
+        measured = {
+            name: super(GroupVerification, self).judge_likelihood(part, pairs, seed=seed)
+            for name, part in parts.items()
+        }
+        metrics = _overall(likely, parts, "strict")
+        for kind in _KINDS:
+            for name, found in measured.items():
+                metrics.extend(_named(one, name) for one in found if one.name.startswith(kind))
+        return tuple(metrics)
+
 
 def _named(one: Metric, group: str) -> Metric:
     """A metric under its group's name; a spread keeps the ending that marks it as one."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Mirror = Literal["sum", "none", "concat"]
 FoldRule = Literal["reference", "strict"]
+Score = Literal["cosine", "pa"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,13 +42,15 @@ class Comparison:
     """All pairs, compared with one fusion of mirrors.
 
     Attributes:
-        distances: Squared Euclidean distance of unit vectors, float64 (N,), 0 to 4.
+        distances: Squared Euclidean distance of unit vectors, float64 (N,), 0 to 4; for ``pa`` its negative.
         same: (N,).
         subjects: Who is on either side, or None.
         folds: Runs of consecutive pairs.
         mirror: The fusion.
-        norm: Mean length of the embeddings before fusion, over all pictures of all pairs, mirrors included.
+        norm: Mean length of the embeddings before fusion, over all pictures of all pairs, mirrors included; 0 for
+            ``pa``, which knows no lengths.
         fold: Fold of each pair, (N,), where folds are no runs of consecutive pairs.
+        score: What the pairs are compared by.
     """
 
     distances: npt.NDArray[np.float64]
@@ -57,6 +60,7 @@ class Comparison:
     mirror: Mirror
     norm: float
     fold: npt.NDArray[np.int64] | None = None
+    score: Score = "cosine"
 
     @classmethod
     def of(
@@ -82,6 +86,12 @@ class Comparison:
             fold=faces.pairs.fold,
         )
 
+    @classmethod
+    def by_likelihood(cls, scores: npt.NDArray[np.float64], faces: Compared, *, folds: int) -> Comparison:
+        """The pairs of a set by URL's score ``pa``, float64 (N,), of the faces as they are."""
+        pairs = faces.pairs
+        return cls(-scores, pairs.same, pairs.subjects, folds, mirror="none", norm=0.0, fold=pairs.fold, score="pa")
+
     def only(self, chosen: npt.NDArray[np.bool_]) -> Comparison:
         """Some of the pairs."""
         return replace(
@@ -99,8 +109,14 @@ class Comparison:
 
     @cached_property
     def scores(self) -> npt.NDArray[np.float64]:
-        """Cosine similarities, (N,)."""
-        return 1.0 - self.distances / 2.0
+        """Cosine similarities, or the values of ``pa``, (N,)."""
+        return 1.0 - self.distances / 2.0 if self.score == "cosine" else -self.distances
+
+    def threshold(self, distance: float) -> tuple[float, dict[str, float]]:
+        """A threshold as a score, and what to tell beside it."""
+        if self.score == "cosine":
+            return 1.0 - distance / 2.0, {"squared distance": distance}
+        return -distance, {}
 
     @property
     def genuine(self) -> npt.NDArray[np.float64]:
@@ -114,7 +130,26 @@ class Comparison:
 
     def accuracy(self, rule: FoldRule) -> FoldAccuracy:
         """Accuracy over folds."""
-        return fold_accuracy(self.distances, self.same, folds=self.folding, rule=rule)
+        return self.fitted(self.distances, self.same, self.folding, rule)
+
+    def fitted(
+        self,
+        distances: npt.NDArray[np.float64],
+        same: npt.NDArray[np.bool_],
+        folding: int | npt.NDArray[np.int64],
+        rule: FoldRule,
+    ) -> FoldAccuracy:
+        """Accuracy over folds of distances as this comparison has them.
+
+        Those of ``pa`` have no fixed range; they are moved into that of squared distances, which changes no decision
+        of the rule ``strict``, and thresholds are moved back.
+        """
+        if self.score == "cosine":
+            return fold_accuracy(distances, same, folds=folding, rule=rule)
+        low, width = float(distances.min()), float(np.ptp(distances)) / 4.0 or 1.0
+        found = fold_accuracy(np.minimum((distances - low) / width, 4.0), same, folds=folding, rule="strict")
+        thresholds = tuple(low + width * threshold for threshold in found.thresholds)
+        return replace(found, thresholds=thresholds, best_threshold=low + width * found.best_threshold)
 
     def accuracies(self, *, rules: Sequence[FoldRule]) -> tuple[Metric, ...]:
         """Accuracy, its spread and its threshold by each rule."""
@@ -163,15 +198,18 @@ def measure_scores(comparison: Comparison, *, far: Sequence[float], samples: int
     Args and errors are those of ``measure``.
     """
     spread = _Spread.of(comparison, far=far, samples=samples, seed=seed)
-    genuine, impostor, mirror = comparison.genuine, comparison.impostor, comparison.mirror
+    genuine, impostor, score = comparison.genuine, comparison.impostor, comparison.score
+    more = {"mirror": comparison.mirror, "score": score}
     metrics = [
-        auc_metric(genuine, impostor, interval=spread.auc, mirror=mirror),
-        eer_metric(roc_curve(genuine, impostor), interval=spread.eer, mirror=mirror),
-        dprime_metric(genuine, impostor, mirror=mirror),
+        auc_metric(genuine, impostor, interval=spread.auc, **more),
+        eer_metric(roc_curve(genuine, impostor), interval=spread.eer, unit=score, **more),
+        dprime_metric(genuine, impostor, **more),
     ]
     for rule in ("reference", "strict"):
         points = operating_points(genuine, impostor, targets=far, rule=rule)
-        metrics += [tar_metric(p, interval=spread.tar(rule, at), mirror=mirror) for at, p in enumerate(points)]
+        metrics += [
+            tar_metric(point, interval=spread.tar(rule, at), unit=score, **more) for at, point in enumerate(points)
+        ]
     return metrics
 
 
@@ -218,8 +256,9 @@ def rate_interval(folds: Sequence[float]) -> Interval | None:
 
 
 def metric(comparison: Comparison, name: str, value: float | None, **more: object) -> Metric:
-    """A metric of a comparison, under the comparison's fusion of mirrors."""
-    return Metric.model_validate({"name": name, "value": value, "mirror": comparison.mirror, **more})
+    """A metric of a comparison, under the comparison's score and fusion of mirrors."""
+    kept = {"mirror": comparison.mirror, "score": comparison.score}
+    return Metric.model_validate({"name": name, "value": value, **kept, **more})
 
 
 def _accuracy_metrics(comparison: Comparison, found: FoldAccuracy) -> list[Metric]:
@@ -232,16 +271,14 @@ def _accuracy_metrics(comparison: Comparison, found: FoldAccuracy) -> list[Metri
         detail={"standard error": found.standard_error, "folds": len(found.folds)},
     )
     std = metric(comparison, "accuracy-std", found.std, rule=found.rule, higher_is_better=None)
-    threshold = metric(
-        comparison,
-        "threshold",
-        1.0 - found.best_threshold / 2.0,
-        rule=found.rule,
-        unit="cosine",
-        higher_is_better=None,
-        detail={"squared distance": found.best_threshold},
-    )
+    threshold = threshold_metric(comparison, "threshold", found.best_threshold, rule=found.rule)
     return [accuracy, std, threshold]
+
+
+def threshold_metric(comparison: Comparison, name: str, distance: float, *, rule: str) -> Metric:
+    """A threshold, given as a distance of the comparison, in terms of its score."""
+    value, detail = comparison.threshold(distance)
+    return metric(comparison, name, value, rule=rule, unit=comparison.score, higher_is_better=None, detail=detail)
 
 
 def _val(comparison: Comparison, target: float) -> Metric:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebench import DataError, Evaluation, MetricError
+from facebench.metrics import LIKELIHOOD_RULE, likelihood_scores, unit_blocks
 from facebench_verification.curves import histogram, roc
 from facebench_verification.faces import PairFaces
 from facebench_verification.layouts import demo_layout
-from facebench_verification.numbers import Comparison, measure
+from facebench_verification.numbers import Comparison, measure, measure_scores
 from facebench_verification.opening import open_set
 from facebench_verification.videos import VideoFaces
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from facebench import Embeddings, FaceDataset
+    from facebench import Embeddings, FaceDataset, Metric
     from facebench_verification.numbers import Mirror
     from facebench_verification.options import VerificationOptions
     from facebench_verification.pairs import Pairs
@@ -39,6 +40,11 @@ _RULES = {
     "eer": "root of 1 - x = TAR(x) on the linearly interpolated ROC",
     "auc": "trapezoid over all ROC points, ties count half",
 }
+
+PA = (
+    f"{LIKELIHOOD_RULE}. Mirror images are not used. accuracy by the strict rule only and no val@far, for the "
+    "reference's thresholds are squared distances from 0 to 4, which this score is not"
+)
 
 
 class Verification:
@@ -70,6 +76,8 @@ class Verification:
 
     every_picture = False
     """Whether pictures are needed that the list does not name."""
+    likelihood_rule = PA
+    """How the score ``pa`` is made, in words."""
 
     def opened(
         self, name: str, pairs: Pairs, source: FaceDataset | None, *, listed_in: Path | str
@@ -93,6 +101,8 @@ class Verification:
     def evaluate(self, embeddings: Embeddings, faces: FaceDataset, /, *, seed: int) -> Evaluation:
         """Accuracy over folds, ROC metrics, intervals.
 
+        Where embeddings have confidences, a second score ``pa`` follows; where these cannot be used, a warning.
+
         Peak memory: three float64 copies of the embeddings, and two of the pairs' vectors: 6,000 pairs of 512 values
         take about 150 MiB.
 
@@ -111,13 +121,41 @@ class Verification:
         comparison = self.compare(embeddings, faces, mirror=mirror)
         single = self.compare(embeddings, faces, mirror="none") if mirror != "none" else None
         found = self.judge(comparison, single, faces.pairs, seed=seed)
-        return replace(
+        found = replace(
             found,
             counts=_counts(faces.pairs) | dict(found.counts),
             rules=_RULES | {"mirror": _mirror_words(mirror)} | dict(found.rules),
             warnings=(*_warnings(faces.pairs), *found.warnings),
             scores=self.kept(comparison, faces.pairs),
         )
+        return found if embeddings.confidence is None else self._with_likelihood(found, embeddings, faces, seed=seed)
+
+    def _with_likelihood(
+        self, found: Evaluation, embeddings: Embeddings, faces: PairFaces | VideoFaces, *, seed: int
+    ) -> Evaluation:
+        """The evaluation with the score ``pa``, or with a warning why it has none."""
+        try:
+            scores = self.likelihoods(embeddings, faces)
+        except MetricError as error:
+            return replace(found, warnings=(*found.warnings, f"the score pa is missing: {error}"))
+        likely = Comparison.by_likelihood(scores, faces, folds=faces.pairs.folds or self._folds)
+        return replace(
+            found,
+            metrics=(*found.metrics, *self.judge_likelihood(likely, faces.pairs, seed=seed)),
+            rules=dict(found.rules) | {"pa": self.likelihood_rule},
+            scores=dict(found.scores) | {"pa": self.kept(likely, faces.pairs)["score"]},
+        )
+
+    def likelihoods(self, embeddings: Embeddings, faces: PairFaces | VideoFaces) -> npt.NDArray[np.float64]:
+        """The score ``pa`` of each pair, (N,), of embeddings with confidences.
+
+        Raises:
+            MetricError: When confidences cannot be used, or a block of an embedding has no direction.
+        """
+        rows = embeddings.rows(faces.keys)
+        sure = np.asarray(embeddings.confidence)[rows]
+        vectors = unit_blocks(embeddings.vectors[rows], sure.shape[1])
+        return likelihood_scores(vectors, sure, faces.first, faces.second)
 
     def compare(self, embeddings: Embeddings, faces: PairFaces | VideoFaces, *, mirror: Mirror) -> Comparison:
         """All pairs, compared."""
@@ -156,6 +194,17 @@ class Verification:
             rules={"folds": fold_words(comparison)},
             warnings=_about_folds(comparison),
         )
+
+    def judge_likelihood(self, likely: Comparison, pairs: Pairs, *, seed: int) -> tuple[Metric, ...]:
+        """The metrics by the score ``pa``.
+
+        Args:
+            likely: The pairs, compared by it.
+            pairs: What was compared.
+            seed: Of the bootstrap.
+        """
+        scored = measure_scores(likely, far=self.options.far, samples=self.options.samples, seed=seed)
+        return (*likely.accuracies(rules=("strict",)), *scored)
 
 
 def fold_words(comparison: Comparison) -> str:

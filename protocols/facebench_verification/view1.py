@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facebench import DataError, Evaluation, Interval
-from facebench.metrics import fold_accuracy, wilson
+from facebench.metrics import wilson
 from facebench_verification.curves import histogram, roc
 from facebench_verification.faces import PairFaces
 from facebench_verification.lists.view1 import TEST, TRAIN
-from facebench_verification.numbers import measure_norm, measure_scores, metric
+from facebench_verification.numbers import measure_norm, measure_scores, metric, threshold_metric
 from facebench_verification.protocol import Verification
 
 if TYPE_CHECKING:
@@ -99,11 +99,8 @@ class View1(Verification):
             (single, "reference"),
         ]
         for compared, rule in wanted:
-            if compared is not None and train.any():
-                metrics.extend(_accuracy(compared.only(train), compared.only(test), rule, "accuracy"))
             if compared is not None:
-                own = compared.only(test)
-                metrics.extend(_accuracy(own, own, rule, _OPTIMISTIC))
+                metrics.extend(_accuracies(compared, train, test, rule))
         metrics.extend(measure_scores(tested, far=self.options.far, samples=self.options.samples, seed=seed))
         metrics.append(measure_norm(comparison))
         threshold = next(one.value for one in metrics if one.name.startswith("threshold"))
@@ -115,25 +112,38 @@ class View1(Verification):
             warnings=() if train.any() else (_UNTRAINED,),
         )
 
+    def judge_likelihood(self, likely: Comparison, pairs: Pairs, *, seed: int) -> tuple[Metric, ...]:
+        """As for cosines."""
+        train, test = np.asarray(pairs.group) == TRAIN, np.asarray(pairs.group) == TEST
+        scored = measure_scores(likely.only(test), far=self.options.far, samples=self.options.samples, seed=seed)
+        return (*_accuracies(likely, train, test, "strict"), *scored)
+
 
 _OPTIMISTIC = "accuracy@best-threshold"
+
+
+def _accuracies(
+    compared: Comparison, train: npt.NDArray[np.bool_], test: npt.NDArray[np.bool_], rule: FoldRule
+) -> list[Metric]:
+    """Accuracy on DevTest at a threshold of DevTrain if there is one, and at its own best."""
+    own = compared.only(test)
+    fair = _accuracy(compared.only(train), own, rule, "accuracy") if train.any() else []
+    return [*fair, *_accuracy(own, own, rule, _OPTIMISTIC)]
 
 
 def _accuracy(chosen_on: Comparison, tested_on: Comparison, rule: FoldRule, name: str) -> list[Metric]:
     """Accuracy on one set of pairs at the threshold that is best on another (or on itself), and that threshold."""
     # Two folds: the threshold of the second is chosen on the first.
     half = np.arange(len(chosen_on.same) + len(tested_on.same)) >= len(chosen_on.same)
-    found = fold_accuracy(
+    found = tested_on.fitted(
         np.concatenate([chosen_on.distances, tested_on.distances]),
         np.concatenate([chosen_on.same, tested_on.same]),
-        folds=half.astype(np.int64),
-        rule=rule,
+        half.astype(np.int64),
+        rule,
     )
     value, distance, count = found.folds[1], found.thresholds[1], len(tested_on.same)
     # At the threshold that suits these very pairs best there is no sampling left that an interval could describe.
     interval = None if chosen_on is tested_on else _interval(round(value * count), count)
-    cosine = 1.0 - distance / 2.0
-    threshold = name.replace("accuracy", "threshold")
     return [
         metric(
             tested_on,
@@ -143,15 +153,7 @@ def _accuracy(chosen_on: Comparison, tested_on: Comparison, rule: FoldRule, name
             interval=interval,
             detail={"pairs": count},
         ),
-        metric(
-            tested_on,
-            threshold,
-            cosine,
-            rule=rule,
-            unit="cosine",
-            higher_is_better=None,
-            detail={"squared distance": distance},
-        ),
+        threshold_metric(tested_on, name.replace("accuracy", "threshold"), distance, rule=rule),
     ]
 
 

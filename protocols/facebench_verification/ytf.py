@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from facebench.metrics import likelihood_scores, pool_blocks
 from facebench_verification.numbers import Comparison
-from facebench_verification.protocol import Verification
+from facebench_verification.protocol import PA, Verification
 from facebench_verification.videos import VideoFaces, pool
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import numpy.typing as npt
 
     from facebench import Embeddings, Evaluation, FaceDataset
     from facebench_verification.faces import PairFaces
@@ -34,6 +39,10 @@ class VideoVerification(Verification):
     """
 
     every_picture = True
+    likelihood_rule = (
+        f"{PA}. A video's blocks are the means of its frames' blocks, weighted by confidence, with the least of their "
+        "variances (PFE)"
+    )
 
     def __init__(self, place: Place, options: VideoOptions) -> None:
         super().__init__(place, options)
@@ -53,6 +62,21 @@ class VideoVerification(Verification):
         folds = faces.pairs.folds or 10
         found = Comparison.of(pooled.plain, pooled.mirrored, faces, folds=folds, mirror=mirror)
         return replace(found, norm=pooled.norm)
+
+    def likelihoods(self, embeddings: Embeddings, faces: PairFaces | VideoFaces) -> npt.NDArray[np.float64]:
+        """As for pictures, by vectors pooled from the blocks of all frames with their confidences as weights.
+
+        Raises:
+            DataError: When a video has no embedding.
+            MetricError: When confidences cannot be used, or a block has no direction.
+        """
+        if not isinstance(faces, VideoFaces):
+            return super().likelihoods(embeddings, faces)
+        members = faces.members(embeddings)
+        video = np.repeat(np.arange(len(members)), [len(rows) for rows in members])
+        confidence = np.asarray(embeddings.confidence)
+        pooled = pool_blocks(embeddings.vectors, confidence, video, rows=np.concatenate(members))
+        return likelihood_scores(pooled.vectors, pooled.confidence, faces.first, faces.second)
 
     def judge(self, comparison: Comparison, single: Comparison | None, pairs: Pairs, *, seed: int) -> Evaluation:
         """As for pictures, with the rule of pooling."""

@@ -128,17 +128,23 @@ def _columns(results: Sequence[Result], wanted: Sequence[str]) -> tuple[Column, 
     chosen = [key for key in found if _shown(key[0], found[key], names, wanted)]
     if wanted:
         chosen.sort(key=lambda key: wanted.index(key[0]))
+    rule_of = {key: _rule(found[key]) for key in chosen}
     columns = []
     for name, unit, score in chosen:
-        metrics = found[name, unit, score]
-        rules = list(dict.fromkeys(metric.rule for metric in metrics))
-        scores = {other for known, _, other in chosen if known == name}
-        rule = "reference" if "reference" in rules else rules[0]
-        direction = next((metric.higher_is_better for metric in metrics if metric.rule == rule), None)
-        columns.append(
-            Column(name, unit, score, rule, direction, _heading(name, unit, score if len(scores) > 1 else ""))
-        )
+        rule = rule_of[name, unit, score]
+        direction = next((one.higher_is_better for one in found[name, unit, score] if one.rule == rule), None)
+        kin = [key for key in chosen if key[0] == name]
+        label = score if len({other for _, _, other in kin}) > 1 else ""
+        if label and len({rule_of[key] for key in kin}) > 1:
+            label = f"{label}, {rule}"
+        columns.append(Column(name, unit, score, rule, direction, _heading(name, unit, label)))
     return tuple(columns)
+
+
+def _rule(metrics: Sequence[Metric]) -> str:
+    """The rule of a column: the published tables', or else the first."""
+    rules = [metric.rule for metric in metrics]
+    return "reference" if "reference" in rules else rules[0]
 
 
 def _shown(name: str, metrics: Sequence[Metric], names: set[str], wanted: Sequence[str]) -> bool:
@@ -150,7 +156,7 @@ def _shown(name: str, metrics: Sequence[Metric], names: set[str], wanted: Sequen
 
 
 def _heading(name: str, unit: str, score: str) -> str:
-    """The metric's own name, with its unit and, where one name has several, its score."""
+    """The metric's own name, with its unit and, where one name has several, its score (and rule)."""
     parts = [words(name)]
     if score:
         parts.append(f"by {words(score)}")

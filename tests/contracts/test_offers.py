@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 # Networks beyond this are checked without memory or arithmetic.
 LARGE = 20_000_000
 # Protocols that measure something else than recognising a person again.
-UNRANKED = {"separability", "topology"}
+UNRANKED = {"separability", "topology", "confidence"}
+# Protocols of predicted confidences, and how many are given a face.
+CONFIDENT = {"confidence": 4}
+# What losses need besides vectors.
+GIVEN = {
+    "url": {"confidence": 16, "marks": 3},
+    "url-ci": {"confidence": 1},
+    "url-me": {"confidence": 16},
+}
 
 HOST = Host.start()
 CATALOG = HOST.catalog
@@ -47,19 +55,23 @@ def test_backbones(spec) -> None:
 
 @pytest.mark.parametrize("spec", offers("losses"))
 def test_losses(spec) -> None:
-    check_loss(spec)
+    check_loss(spec, **GIVEN.get(spec.name, {}))
 
 
 @pytest.mark.parametrize("spec", offers("trainers"))
 def test_trainers(spec, tmp_path: Path) -> None:
     made = CATALOG.get("losses", spec.loss).spec
     CATALOG.get("backbones", spec.backbone)
-    check_trainer(spec, tmp_path, loss=lambda classes, size: made.build(classes, size, made.options()))
+    more = {}
+    if spec.backbone_options:  # the toy network would not have them
+        network = CATALOG.get("backbones", "tinynet").spec
+        more["backbone"] = lambda: network.build(network.options(**spec.backbone_options))
+    check_trainer(spec, tmp_path, loss=lambda classes, size: made.build(classes, size, made.options()), **more)
 
 
 @pytest.mark.parametrize("spec", offers("protocols"))
 def test_protocols(spec) -> None:
-    check_protocol(spec, ranks=spec.name not in UNRANKED)
+    check_protocol(spec, ranks=spec.name not in UNRANKED, confidence=CONFIDENT.get(spec.name, 0))
 
 
 @pytest.mark.parametrize("spec", offers("datasets"))

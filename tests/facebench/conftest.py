@@ -231,6 +231,7 @@ def _offers(told: list[tuple[Any, ...]], built: list[Any]) -> dict[str, Any]:
         "facebench_trainers": lambda: [
             make_trainer(name="tiny", backbone="small", demo=demo),
             make_trainer(name="bare", backbone="small"),
+            make_trainer(name="wide", backbone="small", demo=demo, backbone_options={"width": 16}),
         ],
         "facebench_embedders": lambda: [
             EmbedderSpec(name="means", summary="x", build=embedder, options=Placing),

@@ -59,6 +59,12 @@ def test_on_demo_faces_a_trainer_takes_its_demo_settings(bench):
     assert plan.train_data.resolved == {"name": "demo", "identities": 3}
 
 
+def test_a_trainer_gives_options_to_whatever_network_is_chosen(bench):
+    assert bench.plan("backbone.name=small", plugin="wide").backbone.options.width == 16
+    assert bench.plan("backbone.name=small", "backbone.width=4", plugin="wide").backbone.options.width == 4
+    assert bench.plan(plugin="wide").backbone.resolved["width"] == 8, "the demo's network has what the demo says"
+
+
 def test_what_the_user_says_wins_over_the_demo_settings(bench):
     plan = bench.plan("trainer.epochs=5", "backbone.width=4", "train_data.identities=6", "loss.margin=0.1")
     assert plan.method.options.epochs == 5

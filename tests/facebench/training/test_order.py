@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from facebench.errors import ConfigError
 from facebench.ranks import World
 from facebench.training.noise import with_noise
-from facebench.training.order import Order
+from facebench.training.order import Order, Together
 
 
 def orders(count, batch_size, size, accumulate):
@@ -76,3 +76,24 @@ def test_noise_strikes_the_share_and_always_another_class(share, classes, seed):
     more = with_noise(labels, min(1.0, share + 0.2), classes=classes, seed=seed)
     struck = noisy != labels
     assert (more[struck] == noisy[struck]).all()
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=12), group=st.integers(2, 5), seed=st.integers(0, 5))
+def test_faces_of_one_person_follow_one_another(sizes, group, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    order, together = Order(len(labels), 4, 1, seed, World()), Together(labels, group)
+    found = order.epoch(0, together)
+    assert sorted(found.tolist()) == list(range(len(labels))), "every face once"
+    whole = sum(size // group for size in sizes)
+    groups = labels[found[: whole * group]].reshape(whole, group)
+    assert (groups == groups[:, :1]).all()
+    assert np.bincount(groups[:, 0], minlength=len(sizes)).tolist() == [size // group for size in sizes]
+    assert order.epoch(0, together).tolist() == found.tolist()
+
+
+def test_groups_and_their_faces_come_in_another_order_each_epoch():
+    labels = np.arange(40) % 5
+    order, together = Order(40, 8, 1, 0, World()), Together(labels, 4)
+    one, two = (order.epoch(number, together).reshape(-1, 4) for number in (0, 1))
+    assert labels[one[:, 0]].tolist() != labels[two[:, 0]].tolist()
+    assert {frozenset(row) for row in one.tolist()} != {frozenset(row) for row in two.tolist()}

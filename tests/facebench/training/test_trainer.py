@@ -83,7 +83,7 @@ def test_no_epochs_leave_the_network_as_it_was_built(tmp_path):
 @pytest.mark.parametrize("at", [0, 1, 4, 5, 7])
 def test_interrupted_anywhere_it_ends_the_same(tmp_path, optimizer, at):
     common = {"optimizer": optimizer, "save_seconds": 0.0, "warmup_epochs": 0.5, "learning_rate": 0.01}
-    perturb = lambda images, draws: images + 0.1 * float(draws.normal())  # noqa: E731
+    perturb = lambda images, draws, rows: (images + 0.1 * float(draws.normal()), None)  # noqa: E731
     whole = fit(tmp_path / "whole", perturb=perturb, **common)[0]
     with pytest.raises(Interrupted):
         fit(tmp_path / "parts", perturb=perturb, change={"progress": Stop(at)}, **common)
@@ -277,7 +277,7 @@ def test_the_loss_finds_the_undisturbed_images_beside_the_disturbed(tmp_path):
             seen.append(torch.equal(batch.images, batch.source + 1))
             return super().forward(batch, features)
 
-    fit(tmp_path, loss=Watching, perturb=lambda images, draws: images + 1)
+    fit(tmp_path, loss=Watching, perturb=lambda images, draws, rows: (images + 1, None))
     assert seen and all(seen)
 
 

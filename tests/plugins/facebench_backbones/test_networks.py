@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from facebench import FacebenchError, Features
+from facebench import ConfigError, FacebenchError, Features
 from facebench_backbones.iresnet import IResNet
 from facebench_backbones.mobilefacenet import MobileFaceNet
 from facebench_backbones.plugin import facebench_backbones
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 SPECS = {spec.name: spec for spec in facebench_backbones()}
 
 # One of each family, small where the family allows it.
-SMALL: dict[str, Callable[[], FaceNetwork]] = {
-    "iresnet": lambda: IResNet((1, 2, 1, 1), embedding_size=32),
-    "mobilefacenet": lambda: MobileFaceNet((1, 1, 1, 1), scale=1, embedding_size=32),
-    "mobilefacenet_large": lambda: MobileFaceNet((2, 1, 1, 1), scale=1, embedding_size=32),
-    "vit": lambda: VisionTransformer(Size(width=32, depth=3), embedding_size=32),
-    "tinynet": lambda: tinynet(embedding_size=32),
+SMALL: dict[str, Callable[..., FaceNetwork]] = {
+    "iresnet": partial(IResNet, (1, 2, 1, 1), embedding_size=32),
+    "mobilefacenet": partial(MobileFaceNet, (1, 1, 1, 1), scale=1, embedding_size=32),
+    "mobilefacenet_large": partial(MobileFaceNet, (2, 1, 1, 1), scale=1, embedding_size=32),
+    "vit": partial(VisionTransformer, Size(width=32, depth=3), embedding_size=32),
+    "tinynet": partial(tinynet, embedding_size=32),
 }
 
 
@@ -198,3 +199,33 @@ def test_sizes_are_named() -> None:
     assert set(SIZES) == {"t", "s", "b", "l"}
     with torch.device("meta"):
         assert len(vit("b").blocks) == 24
+
+
+@pytest.mark.parametrize("family", SMALL)
+def test_a_network_that_predicts_confidences(family):
+    """Blocks of unit length, positive confidences, and the same vectors otherwise as without."""
+    network = SMALL[family](confidence=4).eval()
+    plain = SMALL[family]().eval()
+    missing, unexpected = plain.load_state_dict(network.state_dict(), strict=False)
+    assert not missing and unexpected and all(name.startswith("confidence.") for name in unexpected)
+    with torch.no_grad():
+        features, vectors = network(faces(3)), plain(faces(3)).vectors
+    blocks = features.vectors.view(3, 4, -1)
+    torch.testing.assert_close(blocks.norm(dim=2), torch.ones(3, 4))
+    torch.testing.assert_close(blocks, torch.nn.functional.normalize(vectors.view(3, 4, -1), dim=2))
+    assert features.confidence.shape == (3, 4) and bool((features.confidence > 0).all())
+    assert plain(faces(2)).confidence is None
+
+
+def test_confidences_start_alike_and_learn():
+    torch.manual_seed(0)
+    network = SMALL["tinynet"](confidence=4).train()
+    features = network(faces(8))
+    assert features.confidence.mean().item() == pytest.approx(48, rel=0.05) and features.confidence.std() < 3
+    features.confidence.sum().backward()
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in network.confidence.parameters())
+
+
+def test_blocks_that_do_not_divide_the_vector_are_refused():
+    with pytest.raises(ConfigError, match=r"backbone\.confidence 3 does not divide backbone\.embedding_size"):
+        SMALL["tinynet"](confidence=3)

@@ -104,6 +104,15 @@ def test_a_second_score_is_a_second_column(make: Make, make_metric: MakeMetric) 
     assert headings(table) == ["rank-1 by cosine (%)", "rank-1 by pa (%)"]
 
 
+def test_scores_by_different_rules_name_them(make: Make, make_metric: MakeMetric) -> None:
+    cosine = (make_metric("accuracy", 0.9), make_metric("accuracy", 0.89, rule="strict"))
+    url = make("url", metrics=(*cosine, make_metric("accuracy", 0.92, rule="strict", score="pa")))
+    (table,) = tables([url, make("arcface", metrics=cosine)])
+    assert headings(table) == ["accuracy by cosine, reference (%)", "accuracy by pa, strict (%)"]
+    shown = {row.method: [one.text for one in row.cells] for row in table.rows}
+    assert shown == {"url": ["90.000", "92.000"], "arcface": ["90.000", "—"]}
+
+
 def test_rank_follows_the_headline(make: Make) -> None:
     (table,) = tables([make("low", 0.98), make("high", 0.999), make("middle", 0.99)])
     assert ranks(table) == [(1, "high"), (2, "middle"), (3, "low")]
