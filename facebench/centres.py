@@ -18,7 +18,7 @@ from facebench.blocks import block_products
 from facebench.margins import cosine_logits, filter_others
 from facebench.ranks import world
 from facebench.sharding import cross_entropy, gathered, own_rows, row_maxima, rows_here, rows_of, split_rows, summed
-from facebench.softmax import margin_softmax
+from facebench.softmax import margin_softmax, margined_softmax
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +99,14 @@ class ClassCosines:
             logits: (N, C') for the columns of ``cosine``.
         """
         return cross_entropy(logits, self.column, widest=self.widest)
+
+    def margined(self, margin: Margin, scale: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """(N,), the losses of scale * phi against scale * cosine, and what ``terms`` tells."""
+        if world().size == 1:
+            found = margined_softmax(self.cosine, self.column, margin, scale)
+            return found.losses, {"target_cosine": found.target_cosine, "accuracy": found.accuracy}
+        own = self.own()
+        return self.cross_entropy(self.replaced(margin(own).along(own)).mul_(scale)), self.terms()
 
     def filtered(self, threshold: float) -> ClassCosines:
         """These cosines after ``filter_others``; themselves where the threshold is 0."""
@@ -226,9 +234,8 @@ class ClassCentres(nn.Module):
             found = margin_softmax(vectors, weight, column, margin, scale)
             return found.losses, {"target_cosine": found.target_cosine, "accuracy": found.accuracy}
         cosines = self(vectors, labels)
-        own = cosines.own()
-        logits = cosines.filtered(filter_above).replaced(margin(own).along(own)).mul_(scale)
-        return cosines.cross_entropy(logits), cosines.terms()
+        losses, _ = cosines.filtered(filter_above).margined(margin, scale)
+        return losses, cosines.terms()
 
     def _at_hand(self, goal: Tensor) -> tuple[Tensor, Tensor, int]:
         """Centres of a step in this process, each face's column among them or -1, and the most of any process."""

@@ -51,6 +51,7 @@ PUBLIC = {
     "facebench.measures",
     "facebench.metrics",
     "facebench.ranks",
+    "facebench.resume",
     "facebench.sharding",
     "facebench.store",
     "facebench.testing",

@@ -10,13 +10,13 @@ from torch import nn
 from facebench import ConfigError, FacebenchError, LossOutput
 from facebench.blocks import unit_blocks
 from facebench.centres import ClassCentres
+from facebench.margins import cosface_phi
 from facebench_url.decorrelation import Decorrelation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from facebench import Batch, Features
-    from facebench.centres import ClassCosines
     from facebench_url.options import UrlOptions
 
 
@@ -74,14 +74,14 @@ class UrlLoss(nn.Module):
         confidence = self._confidence(features).to(vectors.dtype)
         weighed = (blocks * confidence[:, :, None]).flatten(1) / options.blocks
         logits = self.centres.products(weighed, batch.labels, options.blocks)
-        identification = _cross_entropy(logits, options.margin).mean()
-        _, right = logits.nearness()
-        terms = {"identification": identification.detach(), "accuracy": right.mean(dtype=weighed.dtype)}
+        losses, told = logits.margined(lambda own: cosface_phi(own, options.margin), 1.0)
+        identification = losses.mean()
+        terms = {"identification": identification.detach(), "accuracy": told["accuracy"]}
         total = identification
         if options.confident:
             total = total + options.regularisation * confidence.square().mean()
-            told = confidence.detach()
-            terms |= {"confidence": told.mean(), "confidence_spread": told.std(correction=0)}
+            sure = confidence.detach()
+            terms |= {"confidence": sure.mean(), "confidence_spread": sure.std(correction=0)}
         if self.decorrelation is not None and batch.marks is not None:
             parts = self.decorrelation(blocks, batch.marks)
             total = total + options.classifying * parts.classifying + options.adversarial * parts.adversarial
@@ -102,8 +102,3 @@ class UrlLoss(nn.Module):
                 f"backbone.confidence={options.blocks}, or loss.blocks to what it has"
             )
         return found
-
-
-def _cross_entropy(logits: ClassCosines, margin: float) -> Tensor:
-    """(N,), where the own logit is the margin lower."""
-    return logits.cross_entropy(logits.replaced(logits.own() - margin))

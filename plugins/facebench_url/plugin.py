@@ -1,4 +1,4 @@
-"""Offers URL: its loss, its trainer, and the ablation, each step of which adds one thing."""
+"""Offers URL: its loss, its trainer, the ablation, each step of which adds one thing, and its attribute model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facebench import LossSpec, TrainerSpec, hookimpl
+from facebench_url.attributeoptions import AttributeOptions, AttributeTrainerOptions
 from facebench_url.options import (
     BlocksOptions,
     ConfidentOptions,
@@ -83,10 +84,24 @@ def build_trainer(chosen: UrlTrainerOptions) -> Trainer:
     return UrlTrainer(chosen)
 
 
+def build_attribute_loss(num_classes: int, embedding_size: int, chosen: AttributeOptions) -> nn.Module:
+    """The attribute model's loss with fresh heads."""
+    from facebench_url.attributes import AttributeLoss
+
+    return AttributeLoss(num_classes, embedding_size, chosen)
+
+
+def build_attribute_trainer(chosen: AttributeTrainerOptions) -> Trainer:
+    """The stock trainer on a table of attributes."""
+    from facebench_url.attributetrainer import AttributeTrainer
+
+    return AttributeTrainer(chosen)
+
+
 @hookimpl
 def facebench_losses() -> Iterable[LossSpec]:
-    """Offers ``url``, and the same with other defaults."""
-    return [
+    """Offers ``url``, the same with other defaults, and the attribute model's."""
+    steps = [
         LossSpec(
             name=step.name,
             summary="softmax whose sharpness each block of each face decides" if step.name == "url" else step.what,
@@ -97,12 +112,20 @@ def facebench_losses() -> Iterable[LossSpec]:
         for step in _STEPS
         if step.name != "url-de"
     ]
+    attributes = LossSpec(
+        name="url-attributes",
+        summary="attributes of faces, read from vectors that forget identities; for URL's mined variations",
+        cites=(PAPER,),
+        options=AttributeOptions,
+        build=build_attribute_loss,
+    )
+    return [*steps, attributes]
 
 
 @hookimpl
 def facebench_trainers() -> Iterable[TrainerSpec]:
-    """Offers ``url`` and its ablation, each an IResNet-50."""
-    return [
+    """Offers ``url``, its ablation, and its attribute model, each an IResNet-50."""
+    steps = [
         TrainerSpec(
             name=step.name,
             summary=f"IResNet-50 trained by {step.what}" if step.name == "url" else step.what,
@@ -116,6 +139,17 @@ def facebench_trainers() -> Iterable[TrainerSpec]:
         )
         for step in _STEPS
     ]
+    attributes = TrainerSpec(
+        name="url-attributes",
+        summary="URL's attribute model; writes the soft labels of trainer.mined. Needs trainer.table",
+        cites=(PAPER,),
+        backbone="iresnet50",
+        loss="url-attributes",
+        options=AttributeTrainerOptions,
+        build=build_attribute_trainer,
+        demo=_without_aggregation(),
+    )
+    return [*steps, attributes]
 
 
 def _without_aggregation() -> dict[str, dict[str, Any]]:

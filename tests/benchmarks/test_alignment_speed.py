@@ -8,19 +8,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from memory import PEAK, peak_of
 from plain_homology import in_turns, union_find
 
 from facebench_topofr.alignment import align
 
 BATCH = 128
-PEAK = Path("/proc/self/clear_refs")
 
 
 @pytest.fixture(autouse=True)
@@ -40,21 +38,6 @@ def pair_by_pair(images, vectors):
         lengths.append(distances[first, second])
     wanted, found = lengths
     return (wanted / (2 * math.sqrt(images[0].numel())) - found).square().sum() / len(images)
-
-
-def resident(kind):
-    """MiB of memory: VmRSS now, VmHWM at most since the peak was cleared."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
-
-
-def peak_of(work):
-    """MiB that a work needs at its worst beyond what was there before it."""
-    ctypes.CDLL(None).malloc_trim(0)  # what earlier work has freed counts again
-    PEAK.write_text("5")
-    before = resident("VmRSS")
-    work()
-    return resident("VmHWM") - before
 
 
 @pytest.mark.skipif(not PEAK.exists(), reason="peaks of memory are read from /proc")

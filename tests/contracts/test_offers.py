@@ -15,6 +15,7 @@ from facebench.testing import (
     check_protocol,
     check_report,
     check_trainer,
+    toy_faces,
 )
 
 if TYPE_CHECKING:
@@ -29,12 +30,20 @@ CONFIDENT = {"confidence": 4}
 # What losses need besides vectors.
 GIVEN = {
     "url": {"confidence": 16, "marks": 3},
+    "url-attributes": {"marks": 3},
     "url-ci": {"confidence": 1},
     "url-me": {"confidence": 16},
 }
 
 HOST = Host.start()
 CATALOG = HOST.catalog
+
+
+def attributes_of_toys(path: Path) -> Path:
+    """A table that knows three attributes of each toy face."""
+    lines = [f"{key},{index % 2},{index % 3 / 2},0.25" for index, key in enumerate(toy_faces().keys)]
+    path.write_text("\n".join(["path,smiling,young,male", *lines]) + "\n", encoding="utf-8")
+    return path
 
 
 def offers(kind: str) -> list[object]:
@@ -66,6 +75,8 @@ def test_trainers(spec, tmp_path: Path) -> None:
     if spec.backbone_options:  # the toy network would not have them
         network = CATALOG.get("backbones", "tinynet").spec
         more["backbone"] = lambda: network.build(network.options(**spec.backbone_options))
+    if spec.name == "url-attributes":
+        more["table"] = str(attributes_of_toys(tmp_path / "table.csv"))
     check_trainer(spec, tmp_path, loss=lambda classes, size: made.build(classes, size, made.options()), **more)
 
 
