@@ -83,7 +83,10 @@ def test_a_training_that_cannot_begin_leaves_no_folder(bench):
     ("flags", "said"),
     [
         ({"plugin": ""}, "no method given; choose one with --plugin"),
-        ({"plugin": "means"}, "unknown trainer 'means'; offered: bare, tiny; 'means' brings its own trained weights"),
+        (
+            {"plugin": "means"},
+            "unknown trainer 'means'; offered: bare, tiny, wide; 'means' brings its own trained weights",
+        ),
         ({"plugin": "tinny"}, "unknown method (trainer, generator or embedder) 'tinny'; did you mean 'tiny'?"),
         (
             {"protocols": ("toy",)},

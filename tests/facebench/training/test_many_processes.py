@@ -33,6 +33,8 @@ CASES = {
     "subcentres": {"precision": "float64", "loss": "subcentre-arcface", "loss_options": SAMPLED},
     # Structure is aligned within groups of faces, which must not be torn by the split.
     "topofr": {"precision": "float64", "loss": "topofr", "loss_options": {"group_size": 6}, "learning_rate": 0.01},
+    "url": {"precision": "float64", "loss": "url", "loss_options": {"blocks": 4, "discriminator_rate": 0.01}},
+    "url-sampled": {"precision": "float64", "loss": "url", "loss_options": {"blocks": 4, **SAMPLED}},
     "running-mean": {"precision": "float64", "ema": 0.9},
 }
 PARTS = {"parts": {"precision": "float64", "loss_options": SAMPLED}}
