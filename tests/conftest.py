@@ -7,6 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long a test takes says more about the machine than about the code; speed is the benchmarks' business.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 # Two test processes on two cores: more threads each would only wait for one another. Benchmarks have the machine alone.
 if "--benchmark-only" not in sys.argv:
