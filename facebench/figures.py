@@ -132,7 +132,9 @@ def _own_style() -> Iterator[None]:
 
 
 def _single(curve: Curve) -> Figure:
-    """The figure of one curve: a colour for each series."""
+    """The figure of one curve: a colour for each series, or for each value of a matrix."""
+    if curve.kind == "matrix":
+        return _matrix(curve)
     lines = [
         _Line(series, COLORS[i % len(COLORS)], DASHES[i // len(COLORS) % len(DASHES)])
         for i, series in enumerate(curve.series)
@@ -158,6 +160,10 @@ def _overlay(curves: Mapping[str, Curve]) -> Figure:
         for i, curve in enumerate(curves.values())
         for series in curve.series
     ]
+    if first.kind == "matrix":
+        if len(curves) > 1:
+            raise DataError(f"matrices cannot share a figure; found {len(curves)}")
+        return _matrix(first)
     # A mark that only some share, such as each method's own threshold, would say nothing without its owner.
     shared = {
         name: at for name, at in first.marks.items() if all(curve.marks.get(name) == at for curve in curves.values())
@@ -168,6 +174,26 @@ def _overlay(curves: Mapping[str, Curve]) -> Figure:
     if len(names) > 1:
         entries += [(_sample(INK, dashes[name], 1.5), name) for name in names]
     _legend(figure, axes, entries)
+    return figure
+
+
+def _matrix(curve: Curve) -> Figure:
+    """Values as colours, rows from the top; what a row has no value for stays blank."""
+    figure, axes = _canvas()
+    axes.grid(visible=False)
+    columns = sorted({value for series in curve.series for value in series.x})
+    values = np.full((max(len(curve.series), 1), max(len(columns), 1)), np.nan)
+    for row, series in enumerate(curve.series):
+        values[row, np.searchsorted(columns, series.x)] = series.y
+    shown = axes.imshow(np.ma.masked_invalid(values), cmap="viridis", interpolation="nearest", aspect="auto")
+    bar = figure.colorbar(shown, ax=axes)
+    bar.outline.set_visible(False)
+    bar.set_label(_words(curve.y_label, 60), parse_math=False)
+    across, down = (range(0, count, -(-count // 20) or 1) for count in (len(columns), len(curve.series)))
+    axes.set_xticks(list(across), [f"{columns[place]:g}" for place in across])
+    axes.set_yticks(list(down), [_words(curve.series[place].name, 24) for place in down], parse_math=False)
+    axes.set_title(_words(curve.title, 80), loc="left", fontsize=11, fontweight="bold", pad=8, parse_math=False)
+    axes.set_xlabel(_words(curve.x_label, 80), parse_math=False)
     return figure
 
 

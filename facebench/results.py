@@ -107,7 +107,8 @@ class Curve(Record):
     Attributes:
         name: File-name-safe name (``roc``).
         title: For people.
-        kind: ``line``, ``step`` (changes at its points) or ``histogram`` (x are left bin edges of equal width).
+        kind: ``line``, ``step`` (changes at its points), ``histogram`` (x are left bin edges of equal width) or
+            ``matrix`` (each series is a row from the top, its x are columns and its y the values in them).
         x_label: Axis name with unit.
         y_label: Axis name with unit.
         x_scale: ``linear`` or ``log``.
@@ -118,7 +119,7 @@ class Curve(Record):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
-    kind: Literal["line", "step", "histogram"] = "line"
+    kind: Literal["line", "step", "histogram", "matrix"] = "line"
     x_label: str
     y_label: str
     x_scale: Literal["linear", "log"] = "linear"

@@ -64,15 +64,16 @@ def _histogram(found: Confidences) -> Curve:
 
 
 def _rows(matrix: Doubles) -> Curve:
-    """The correlation matrix of the blocks, one line a row; the diagonal, which is 1, is left out."""
+    """The correlation matrix of the blocks; the diagonal, which is 1, is left out."""
     places = np.arange(len(matrix))
     series = [
         series_of(f"block {row + 1}", (places + 1.0)[places != row], matrix[row][places != row]) for row in places
     ]
     return Curve(
         name="block-correlation",
-        title="Correlation of each block's similarities with the other blocks'",
-        x_label="other block",
+        title="Correlation of similarities within two blocks",
+        kind="matrix",
+        x_label="block",
         y_label="Pearson correlation over pairs of people",
         series=tuple(series),
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DASH = "—"
 SHORT = 8  # digits of a fingerprint that people compare by eye
 SPREAD = "-std"  # a metric of this suffix is the spread of the metric without it
-OVERLAID = {"line": 7, "step": 7, "histogram": 3}  # methods that one figure can show and still be read
+OVERLAID = {"line": 7, "step": 7, "histogram": 3, "matrix": 1}  # methods that one figure can show and still be read
 
 Key: TypeAlias = tuple[bool, str, str, str, str]
 

@@ -240,3 +240,37 @@ def test_many_methods_fit_the_page() -> None:
 
 def test_colors_are_distinct() -> None:
     assert len(set(figures.COLORS)) == len(figures.COLORS) >= 7
+
+
+def matrix(count=3, title="Correlation"):
+    rows = [
+        Series(
+            name=f"block {row + 1}",
+            x=tuple(float(column + 1) for column in range(count) if column != row),
+            y=tuple(row + 0.1 * column for column in range(count) if column != row),
+        )
+        for row in range(count)
+    ]
+    return Curve(name="blocks", title=title, kind="matrix", x_label="block", y_label="value", series=tuple(rows))
+
+
+@pytest.mark.parametrize("count", [2, 16, 45])
+def test_a_matrix_is_drawn_as_colours(tmp_path, count):
+    figure = figures._single(matrix(count))
+    axes, bar = figure.axes
+    shown = axes.images[0].get_array()
+    assert (
+        shown.shape == (count, count)
+        and np.ma.getmaskarray(shown).diagonal().all()
+        and shown.count() == count**2 - count
+    )
+    assert shown[1, 0] == pytest.approx(1.0) and shown[0, 1] == pytest.approx(0.1) and bar.get_ylabel() == "value"
+    assert len(axes.get_yticks()) <= 20 and axes.get_yticklabels()[0].get_text() == "block 1"
+    files = figures.draw(matrix(count), tmp_path / "matrix")
+    assert [path.suffix for path in files] == [".png", ".svg"] and all(path.stat().st_size > 1000 for path in files)
+
+
+def test_matrices_share_no_figure(tmp_path):
+    assert figures.draw_together({"one": matrix()}, tmp_path / "one")
+    with pytest.raises(DataError, match="matrices cannot share a figure"):
+        figures.draw_together({"one": matrix(), "two": matrix()}, tmp_path / "two")
