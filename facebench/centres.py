@@ -104,7 +104,7 @@ class ClassCosines:
         """(N,), the losses of scale * phi against scale * cosine, and what ``terms`` tells."""
         if world().size == 1:
             found = margined_softmax(self.cosine, self.column, margin, scale)
-            return found.losses, {"target_cosine": found.target_cosine, "accuracy": found.accuracy}
+            return found.losses, found.terms()
         own = self.own()
         return self.cross_entropy(self.replaced(margin(own).along(own)).mul_(scale)), self.terms()
 
@@ -232,7 +232,7 @@ class ClassCentres(nn.Module):
         if world().size == 1 and self.subcentres == 1 and not filter_above:
             weight, column, _ = self._at_hand(labels)
             found = margin_softmax(vectors, weight, column, margin, scale)
-            return found.losses, {"target_cosine": found.target_cosine, "accuracy": found.accuracy}
+            return found.losses, found.terms()
         cosines = self(vectors, labels)
         losses, _ = cosines.filtered(filter_above).margined(margin, scale)
         return losses, cosines.terms()

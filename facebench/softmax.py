@@ -37,6 +37,10 @@ class MarginSoftmax(NamedTuple):
     target_cosine: Tensor
     accuracy: Tensor
 
+    def terms(self) -> dict[str, Tensor]:
+        """For the log."""
+        return {"target_cosine": self.target_cosine, "accuracy": self.accuracy}
+
 
 def margin_softmax(vectors: Tensor, centres: Tensor, labels: Tensor, margin: Margin, scale: float) -> MarginSoftmax:
     """Cross-entropy of ``scale * phi(cosine)`` for the own class against ``scale * cosine`` for the others.
