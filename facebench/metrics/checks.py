@@ -81,6 +81,8 @@ def as_matrix(values: npt.ArrayLike, what: str = "vectors") -> Floats:
     # overflow by itself, so the rows that it accuses are looked at one by one.
     with np.errstate(over="ignore", invalid="ignore"):
         suspects = np.flatnonzero(~np.isfinite(array.sum(axis=1)))
+    if not suspects.size:
+        return array
     bad = suspects[~np.isfinite(array[suspects]).all(axis=1)]
     if bad.size:
         raise MetricError(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", npt.NDArray[Any], "torch.Tensor")
 
 _BATCH = 512  # points up to which Boruvka's few large steps beat Prim's many small ones on a processor
+_KEPT = 2048  # points up to which what depends on their number alone is kept for the next batch
 _MOST = 1 << 16  # the two ends of an edge are 16 bits each
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LITTLE = sys.byteorder == "little"
@@ -226,7 +227,7 @@ def _keys(distances: Floats) -> Keys:
     low = 0 if _LITTLE else 1
     for start in range(0, count, _TILE):
         rows = slice(start, start + _TILE)
-        halves[rows, :, low] = _codes_of(rows, count)
+        halves[rows, :, low] = _all_codes(count)[rows] if count <= _KEPT else _codes_of(rows, count)
         halves[rows, :, 1 - low] = places[rows]
     np.fill_diagonal(keys, _NONE)
     return keys
@@ -248,6 +249,14 @@ def _codes(count: int) -> Keys:
     """The lower halves of all keys, at most 2 MiB; kept, since batches come in few sizes."""
     codes = _codes_of(slice(0, count), count).astype(np.uint64)
     np.fill_diagonal(codes, _NONE)
+    codes.flags.writeable = False
+    return codes
+
+
+@lru_cache(maxsize=1)
+def _all_codes(count: int) -> npt.NDArray[np.uint32]:
+    """The same of larger batches, at most 16 MiB."""
+    codes = _codes_of(slice(0, count), count)
     codes.flags.writeable = False
     return codes
 
