@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from facebench import ConfigError
-from facebench.checkpoints import load_weights, read_checkpoint, save_checkpoint
-from facebench.ranks import told, wait, world
+from facebench.checkpoints import load_weights, save_checkpoint
+from facebench.ranks import told, world
 from facebench.training import ClassifierTrainer
 from facebench_url.aggregation import ConfidenceAlone, PairLikelihood
 from facebench_url.loss import UrlLoss
@@ -103,10 +103,10 @@ def _together(job: TrainJob) -> Checkpoint:
         for path in (job.folder / _FIRST).iterdir():
             if path.name not in ("weights.safetensors", "checkpoint.json") and not path.name.startswith("."):
                 path.replace(job.folder / path.name)
-        (job.folder / _SECOND / "metrics.csv").replace(job.folder / "metrics-confidence.csv")
+        table = job.folder / _SECOND / "metrics.csv"
+        if table.is_file():  # else a call that was killed right here has moved it
+            table.replace(job.folder / "metrics-confidence.csv")
         checkpoint = save_checkpoint(job.folder, job.backbone.float(), recipe=job.recipe, preprocess=job.preprocess)
         for part in (_FIRST, _SECOND):
             shutil.rmtree(job.folder / part, ignore_errors=True)
-    wait()
-    found = told(checkpoint)
-    return found if found is not None else read_checkpoint(job.folder)
+    return cast("Checkpoint", told(checkpoint))

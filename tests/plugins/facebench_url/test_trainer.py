@@ -12,6 +12,7 @@ from toy_training import Interrupted, Stop
 from facebench import ConfigError
 from facebench.contracts import Features
 from facebench.testing import TinyBackbone, TinyLoss, toy_faces, toy_job
+from facebench_url import trainer
 from facebench_url.plugin import facebench_losses, facebench_trainers
 
 LOSSES = {spec.name: spec for spec in facebench_losses()}
@@ -82,6 +83,21 @@ def test_either_part_is_continued(tmp_path, at):
         fit(tmp_path / "parts", change={"progress": Stop(at)})
     assert not (tmp_path / "parts" / "checkpoint.json").exists()
     assert fit(tmp_path / "parts")[0].sha256 == whole.sha256
+
+
+def test_a_call_that_is_killed_while_both_parts_are_put_together_is_continued(tmp_path, monkeypatch):
+    whole = fit(tmp_path / "whole")[0]
+
+    def killed(*_given, **_more):
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_checkpoint", killed)
+        with pytest.raises(Interrupted):
+            fit(tmp_path / "parts")
+    assert fit(tmp_path / "parts")[0].sha256 == whole.sha256
+    names = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("whole", "parts")]
+    assert names[0] == names[1]
 
 
 def test_a_network_without_a_head_is_refused_before_nothing_is_left(tmp_path):
