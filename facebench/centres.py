@@ -100,13 +100,14 @@ class ClassCosines:
         """
         return cross_entropy(logits, self.column, widest=self.widest)
 
-    def margined(self, margin: Margin, scale: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """(N,), the losses of scale * phi against scale * cosine, and what ``terms`` tells."""
-        if world().size == 1:
+    def margined(self, margin: Margin, scale: float, *, filter_above: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
+        """(N,), the losses of scale * phi against scale * cosine, these ``filtered``, and what ``terms`` tells."""
+        if world().size == 1 and not filter_above:
             found = margined_softmax(self.cosine, self.column, margin, scale)
             return found.losses, found.terms()
         own = self.own()
-        return self.cross_entropy(self.replaced(margin(own).along(own)).mul_(scale)), self.terms()
+        logits = self.filtered(filter_above).replaced(margin(own).along(own)).mul_(scale)
+        return self.cross_entropy(logits), self.terms()
 
     def filtered(self, threshold: float) -> ClassCosines:
         """These cosines after ``filter_others``; themselves where the threshold is 0."""
@@ -233,9 +234,8 @@ class ClassCentres(nn.Module):
             weight, column, _ = self._at_hand(labels)
             found = margin_softmax(vectors, weight, column, margin, scale)
             return found.losses, found.terms()
-        cosines = self(vectors, labels)
-        losses, _ = cosines.filtered(filter_above).margined(margin, scale)
-        return losses, cosines.terms()
+        cosines: ClassCosines = self(vectors, labels)
+        return cosines.margined(margin, scale, filter_above=filter_above)
 
     def _at_hand(self, goal: Tensor) -> tuple[Tensor, Tensor, int]:
         """Centres of a step in this process, each face's column among them or -1, and the most of any process."""

@@ -11,6 +11,7 @@ from facebench.datasets.folder import ImageFolder
 from facebench.datasets.listing import CsvList
 from facebench.datasets.opening import open_images
 from facebench.datasets.pack import Pack, PackImages, read_pack, write_pack
+from facebench.datasets.places import faces_below
 from facebench.datasets.reading import Batch, read_batch
 from facebench.datasets.records import RecordImages, write_records
 from facebench.datasets.selected import SelectedFaces
@@ -26,6 +27,7 @@ __all__ = [
     "RecordImages",
     "SelectedFaces",
     "TarImages",
+    "faces_below",
     "open_images",
     "read_batch",
     "read_pack",

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from facebench import ConfigError, FacebenchError, Features
+from facebench.blocks import unit_blocks
 from facebench_backbones.confidence import ConfidenceHead
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class FaceNetwork(nn.Module, ABC):
             vectors = self._head(encoded)
             if self.confidence is None:
                 return Features(vectors)
-            blocks = functional.normalize(vectors.view(len(vectors), self.parts, -1), dim=2)
-            return Features(blocks.flatten(1), self.confidence(encoded.flatten(1)))
+            blocks = unit_blocks(vectors, self.parts).flatten(1)
+            return Features(blocks, self.confidence(encoded.flatten(1)))
 
     @abstractmethod
     def _body(self, images: Tensor) -> Tensor:

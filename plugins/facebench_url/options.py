@@ -11,7 +11,7 @@ from typing import Literal
 from facebench import ClassOptions, ConfigError, TrainerOptions, option, options
 
 VARIATIONS = ("low_resolution", "occlusion", "pose")
-"""The augmentations whose marks the loss learns from: M = 3."""
+"""The augmentations, in the order of their marks, which the loss learns from: M = 3."""
 
 _CONFIDENT = "whether faces have confidences of their own (CI); else all have scale"
 _BLOCKS = "K: blocks of the embedding (ME); backbone.confidence must say the same"

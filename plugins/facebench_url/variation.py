@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from facebench import ConfigError
 from facebench.images import fit_to
+from facebench_url.options import VARIATIONS
 from facebench_url.turning import turned
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 Pose = Literal["pose_2d_approx", "profiles", "off"]
 
-VARIATIONS = ("low resolution", "occlusion", "pose")
-"""What the first M columns of the marks say."""
 BLOCKS = 7
 """Blocks along each side of the grid of which some become black."""
 DIVISORS = (2, 3, 4, 5, 6)

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench import DataError, DatasetMissing
-from facebench.datasets import SelectedFaces, open_images
+from facebench import DataError
+from facebench.datasets import SelectedFaces, faces_below, open_images
 from facebench.demo import DemoFaces, Nuisance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_BASES = ("lfw", "LFW", ".")
-_NAMES = ("lfw_112x112.tar", "lfw_112x112", "lfw-112x112", "lfw_align_112", "lfw.tar", "lfw.bin", "lfw.bin.xz")
 _HOW = (
     "name clean faces with --set protocol.confidence.images=PATH, relative to the data root: a folder, a plain .tar, a "
     ".csv list, a .bin pack or a .rec; without it LFW's aligned pictures are taken"
@@ -72,10 +70,7 @@ def open_faces(root: Path, images: str, *, limit: int, seed: int) -> Sample:
         DatasetMissing: When there is nothing, with every place that was tried.
         DataError: When what is there cannot be read, or holds fewer than three different pictures.
     """
-    tried = [root / images] if images else [root / base / name for base in _BASES for name in _NAMES]
-    path = next((place for place in (one.expanduser() for one in tried) if place.exists()), None)
-    if path is None:
-        raise DatasetMissing("confidence", tried, _HOW)
+    path = faces_below(root, images, protocol="confidence", how_to_get=_HOW)
     source = open_images(path)
     row_of: dict[str, int] = {}
     for row in _shuffled(source.keys, seed):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facebench import DataError, DatasetMissing
-from facebench.datasets import PackImages, SelectedFaces, open_images
+from facebench import DataError
+from facebench.datasets import PackImages, SelectedFaces, faces_below, open_images
 from facebench.demo import DemoFaces
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from facebench import FaceDataset
 
-_BASES = ("lfw", "LFW", ".")
-_NAMES = ("lfw_112x112.tar", "lfw_112x112", "lfw-112x112", "lfw_align_112", "lfw.tar", "lfw.bin", "lfw.bin.xz")
 _HOW = (
     "name faces with --set protocol.topology.data=PATH, relative to the data root: a folder, a plain .tar, a .csv "
     "list, a .bin pack or a .rec; without it LFW's aligned pictures are taken"
@@ -50,10 +48,7 @@ def open_faces(root: Path, data: str, *, limit: int, least: int) -> SelectedFace
         DatasetMissing: When there is nothing, with every place that was tried.
         DataError: When what is there cannot be read, or holds fewer faces than the smallest batch.
     """
-    tried = [root / data] if data else [root / base / name for base in _BASES for name in _NAMES]
-    path = next((place for place in (one.expanduser() for one in tried) if place.exists()), None)
-    if path is None:
-        raise DatasetMissing("topology", tried, _HOW)
+    path = faces_below(root, data, protocol="topology", how_to_get=_HOW)
     source = open_images(path)
     rows: Iterable[int] = range(len(source))
     if isinstance(source, PackImages):
