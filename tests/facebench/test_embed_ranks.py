@@ -43,6 +43,34 @@ def cut(means):
     return Cut
 
 
+class Meeting:
+    """A barrier at which nobody who was let through is called back: ``threading.Barrier`` breaks for them as well.
+
+    A process that ends just after a collective operation does not undo that operation for the others.
+    """
+
+    def __init__(self, size):
+        self._size, self._here, self._round = size, 0, 0
+        self._broken, self._changed = False, threading.Condition()
+
+    def wait(self):
+        with self._changed:
+            current = self._round
+            self._here += 1
+            if self._here == self._size:
+                self._here, self._round = 0, current + 1
+                self._changed.notify_all()
+            elif not self._changed.wait_for(lambda: self._round > current or self._broken, timeout=20):
+                self._broken = True
+            if self._round == current:
+                raise threading.BrokenBarrierError
+
+    def abort(self):
+        with self._changed:
+            self._broken = True
+            self._changed.notify_all()
+
+
 class Together:
     """Processes played by threads: each has its rank, and all of them end when one does."""
 
@@ -77,7 +105,7 @@ class Together:
 
     def __call__(self, size, call):
         """What ``call(rank)`` returned or raised, by rank."""
-        self._size, self._barrier = size, threading.Barrier(size, timeout=20)
+        self._size, self._barrier = size, Meeting(size)
         with ThreadPoolExecutor(size) as pool:
             futures = [pool.submit(self._one, rank, call) for rank in range(size)]
         return [future.exception() or future.result() for future in futures]
