@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from facebench.contracts import (
         Batch,
         Checkpoint,
+        DataProtocol,
         Embedder,
         EvalProtocol,
         Evaluation,
         Face,
         FaceDataset,
         Features,
-        Generator,
         LossOutput,
         Preprocess,
         Progress,
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         PluginError,
         UnknownName,
     )
+    from facebench.generators import Generator, GeneratorJob, Identities, Rendered
     from facebench.hooks import RunInfo, hookimpl
     from facebench.results import Curve, Data, Interval, Metric, Provenance, Result, Series, Subject
     from facebench.schedules import TrainerOptions
@@ -63,11 +64,12 @@ _ROOMS = {
     "api": "evaluate run train",
     "classoptions": "ClassOptions",
     "contracts": (
-        "Batch Checkpoint Embedder EvalProtocol Evaluation Face FaceDataset Features Generator LossOutput Preprocess "
-        "Progress Recipe Renderer Trainer TrainJob fingerprint_of"
+        "Batch Checkpoint DataProtocol Embedder EvalProtocol Evaluation Face FaceDataset Features LossOutput "
+        "Preprocess Progress Recipe Renderer Trainer TrainJob fingerprint_of"
     ),
     "embeddings": "Embeddings",
     "errors": ("ConfigError DataError DatasetMissing FacebenchError MetricError MissingExtra PluginError UnknownName"),
+    "generators": "Generator GeneratorJob Identities Rendered",
     "hooks": "RunInfo hookimpl",
     "declare": "NoOptions option options",
     "schedules": "TrainerOptions",
@@ -85,6 +87,7 @@ __all__ = [
     "Curve",
     "Data",
     "DataError",
+    "DataProtocol",
     "DatasetMissing",
     "DatasetSpec",
     "Embedder",
@@ -97,7 +100,9 @@ __all__ = [
     "FacebenchError",
     "Features",
     "Generator",
+    "GeneratorJob",
     "GeneratorSpec",
+    "Identities",
     "Interval",
     "LossOutput",
     "LossSpec",
@@ -111,6 +116,7 @@ __all__ = [
     "ProtocolSpec",
     "Provenance",
     "Recipe",
+    "Rendered",
     "Renderer",
     "ReportSpec",
     "Result",

@@ -48,6 +48,8 @@ class _Recipe(_Part):
     data_fingerprint: str
     fingerprint: str
     start: str = ""
+    generator: str = ""
+    generator_options: dict[str, Any] = Field(default_factory=dict)
 
 
 class _Preprocess(_Part):
@@ -92,6 +94,8 @@ def save_checkpoint(folder: Path, backbone: nn.Module, *, recipe: Recipe, prepro
             data_fingerprint=recipe.data_fingerprint,
             fingerprint=recipe.fingerprint,
             start=recipe.start,
+            generator=recipe.generator,
+            generator_options=dict(recipe.generator_options),
         ),
         preprocess=_Preprocess(size=preprocess.size, color=preprocess.color, mean=preprocess.mean, std=preprocess.std),
         embedding_size=size,

@@ -44,6 +44,12 @@ class Chosen(BaseModel):
         return dict(self.model_extra or {})
 
 
+class TrainData(Chosen):
+    """The training set: the built-in faces unless another one is named."""
+
+    name: str = "demo"
+
+
 class EmbeddingSettings(BaseModel):
     """How faces are embedded; none of it changes a number beyond the last bits, but ``mirror``.
 
@@ -75,6 +81,68 @@ class FinetuneSettings(BaseModel):
     classes: Literal["new", "kept"] = "new"
 
 
+class PartSettings(BaseModel):
+    """A method within the run of a generator, told in the same words as the method of any run.
+
+    Attributes:
+        plugin: The trainer; for the judge also an embedder. The generator's default if unnamed.
+        weights: Trained weights; skips training.
+        seed: Of its training; the run's, or for the judge one more.
+        backbone: The network, with its options.
+        loss: The loss, with its options.
+        trainer: Options of the trainer.
+        embedder: Options of the embedder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    plugin: str = ""
+    weights: Path | None = None
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    backbone: Chosen = Chosen()
+    loss: Chosen = Chosen()
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    embedder: dict[str, Any] = Field(default_factory=dict)
+
+
+class DownstreamSettings(PartSettings):
+    """The method that is trained on generated faces.
+
+    Attributes:
+        faces: ``generated`` alone, or ``mixed``: together with the training set of the generator.
+    """
+
+    faces: Literal["generated", "mixed"] = "generated"
+
+
+class GenerationSettings(BaseModel):
+    """How many faces are drawn and how they are kept; the generator's own options of drawing stand beside.
+
+    Attributes:
+        identities: People.
+        images_per_id: Pictures of each.
+        form: How ``facebench generate`` leaves them: ``folder``, ``tar`` (shards) or ``recordio``.
+        encoding: ``jpeg``, or ``png``, which loses nothing.
+        quality: Of JPEG.
+        block: Identities drawn at a time; 0 takes as many as make about a thousand pictures. On some machines it
+            decides the last bits.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    identities: int = Field(default=10_000, ge=1, le=100_000_000)
+    images_per_id: int = Field(default=50, ge=1, le=100_000)
+    form: Literal["folder", "tar", "recordio"] = "folder"
+    encoding: Literal["jpeg", "png"] = "jpeg"
+    quality: int = Field(default=95, ge=1, le=100)
+    block: int = Field(default=0, ge=0, le=1_000_000)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All other keys: those of the generator."""
+        return dict(self.model_extra or {})
+
+
 class Settings(BaseSettings):
     """Everything a run can be told.
 
@@ -94,13 +162,16 @@ class Settings(BaseSettings):
         finetune: Weights that the training starts from.
         validation: Protocols on which the network is evaluated while it is trained.
         embedder: Options of the embedder.
+        generator: Options of the generator.
+        generation: How many faces a generator draws, and how.
+        extractor: The trained network that a generator learns from.
+        judge: The network that embeds generated faces for protocols that judge a set of faces.
+        downstream: The method that is trained on generated faces for all other protocols.
         embedding: How faces are embedded.
         protocol: Options of each protocol, by its name.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="FACEBENCH_", env_nested_delimiter="__", extra="forbid", nested_model_default_partial_update=True
-    )
+    model_config = SettingsConfigDict(env_prefix="FACEBENCH_", env_nested_delimiter="__", extra="forbid")
 
     plugin: str = ""
     protocols: tuple[str, ...] = ()
@@ -110,13 +181,18 @@ class Settings(BaseSettings):
     cache: Path | None = None
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    train_data: Chosen = Chosen(name="demo")
+    train_data: TrainData = TrainData()
     backbone: Chosen = Chosen()
     loss: Chosen = Chosen()
     trainer: dict[str, Any] = Field(default_factory=dict)
     finetune: FinetuneSettings = FinetuneSettings()
     validation: tuple[str, ...] = ()
     embedder: dict[str, Any] = Field(default_factory=dict)
+    generator: dict[str, Any] = Field(default_factory=dict)
+    generation: GenerationSettings = GenerationSettings()
+    extractor: PartSettings = PartSettings()
+    judge: PartSettings = PartSettings()
+    downstream: DownstreamSettings = DownstreamSettings()
     embedding: EmbeddingSettings = EmbeddingSettings()
     protocol: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

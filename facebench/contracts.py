@@ -199,6 +199,8 @@ class Recipe:
         data_fingerprint: Its fingerprint.
         fingerprint: Hash of everything that decides the trained weights.
         start: SHA-256 of the weights that the training started from; empty for random ones.
+        generator: Name of the generator, where one was trained; ``backbone`` is then the network that it learns from.
+        generator_options: Its options as plain values.
     """
 
     backbone: str
@@ -209,6 +211,8 @@ class Recipe:
     data_fingerprint: str
     fingerprint: str
     start: str = ""
+    generator: str = ""
+    generator_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Progress(Protocol):
@@ -307,19 +311,6 @@ class Trainer(Protocol):
         """Trains, or continues what an interrupted call left in ``job.folder``; the result must be the same."""
 
 
-class Generator(Protocol):
-    """Makes faces that belong to nobody."""
-
-    def fit(self, job: TrainJob, /) -> Checkpoint:
-        """Trains the generator."""
-
-    def identities(self, count: int, seed: int, /) -> npt.NDArray[np.float32]:
-        """Identity vectors, (count, D)."""
-
-    def render(self, vectors: npt.NDArray[np.float32], /, *, images: int, seed: int) -> npt.NDArray[np.uint8]:
-        """Pictures of each identity, uint8 (count * images, H, W, 3) RGB, identities in blocks."""
-
-
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What a protocol found, before the run adds subject and provenance.
@@ -359,6 +350,22 @@ class EvalProtocol(Protocol):
 
     def evaluate(self, embeddings: Embeddings, faces: FaceDataset, /, *, seed: int) -> Evaluation:
         """Metrics from embeddings of (at least) those faces; rows are matched by key, so their order is free."""
+
+
+@runtime_checkable
+class DataProtocol(Protocol):
+    """What an ``EvalProtocol`` has besides when it judges a set of faces, and not only the network that embeds them."""
+
+    def faces_of(
+        self, data: FaceDataset, /, *, reference: FaceDataset | None = None, beside: FaceDataset | None = None
+    ) -> FaceDataset:
+        """The faces to embed for judging ``data``; ``evaluate`` is then called with them.
+
+        Args:
+            data: Labelled faces, such as generated ones.
+            reference: Faces that ``data`` should not repeat, such as those a generator learned from.
+            beside: Faces of real people, as ``faces`` opens them, to be measured in the same way.
+        """
 
 
 class Renderer(Protocol):

@@ -262,5 +262,6 @@ def _finished(folder: Path, dataset: FaceDataset, name: str) -> Embedded | None:
         mirrored=found.arrays.get("mirrored"),
         confidence=found.arrays.get("confidence"),
         fingerprint=name,
+        folder=folder,
     )
     return Embedded(embeddings, found.resized, reused=True)

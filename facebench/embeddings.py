@@ -43,6 +43,7 @@ class Embeddings:
         confidence: float32 (N, K), or None: inverse variances 1 / sigma^2 of the K equal blocks of each vector, of the
             face as it is, not of its mirror image.
         fingerprint: Hash of whatever produced them: weights, preprocessing and data; or of the arrays themselves.
+        folder: Where they lie, if in a folder of their own: what takes long to compute from them can be kept there.
     """
 
     keys: npt.NDArray[np.str_]
@@ -50,6 +51,7 @@ class Embeddings:
     mirrored: npt.NDArray[np.float32] | None = None
     confidence: npt.NDArray[np.float32] | None = None
     fingerprint: str = ""
+    folder: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuses arrays that do not belong together.

@@ -22,8 +22,8 @@ from facebench.metrics import bootstrap_intervals, operating_points, roc_curve
 from facebench.plan import Choice
 from facebench.provenance import provenance
 from facebench.results import Data, Result, Subject
-from facebench.runner import data_of, make_result, store_result
 from facebench.store import RunFolder, write_text
+from facebench.storing import data_of, make_result, store_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -103,7 +103,7 @@ def facebench_embedders() -> Iterable[EmbedderSpec]:  # type: ignore[empty-body]
 def facebench_generators() -> Iterable[GeneratorSpec]:  # type: ignore[empty-body]
     """Offers generators of faces, chosen with ``--plugin NAME``.
 
-    ``build(options)`` returns a ``Generator``: ``fit``, ``identities`` and ``render``.
+    ``build(options, drawing)`` returns a ``Generator``: ``fit``, ``load``, ``identities`` and ``render``.
     """
 
 

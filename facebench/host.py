@@ -306,9 +306,10 @@ def _malformed(kind: str, spec: Any) -> str:
         return f"{spec.name!r} without a summary"
     if not callable(spec.build):
         return f"{spec.name!r} with a build that cannot be called"
-    reason = unusable(spec.options)
-    if reason:
-        return f"{spec.name!r} whose options {reason}"
+    for what in ("options", "drawing"):
+        reason = unusable(getattr(spec, what)) if hasattr(spec, what) else ""
+        if reason:
+            return f"{spec.name!r} whose {what} {reason}"
     for field in fields(spec):
         if not isinstance(value := getattr(spec, field.name), _FIELDS.get(field.name, object)):
             return f"{spec.name!r} whose {field.name} is {value!r}"

@@ -36,7 +36,8 @@ def together(settings: Settings, catalog: Catalog) -> Iterator[World]:
         yield world()
         return
     # Embedders choose their device themselves; what their processes have to say to each other fits any.
-    device = "cpu" if catalog.find("trainers", settings.plugin) is None else device_of(settings.device)
+    trained = any(catalog.find(kind, settings.plugin) for kind in ("trainers", "generators"))
+    device = device_of(settings.device) if trained else "cpu"
     with joined(device) as here:
         if not here.first:
             # Only the first has a log, and what nobody takes would be printed.

@@ -36,15 +36,17 @@ class Method:
         subject: What the result says of it.
         checkpoint: Where trained weights lie, if they were trained here.
         people: Whom it was trained on, by the names of their folders; empty where that is not known.
+        network: What embeds, where it is a network of a backbone.
     """
 
     embedder: Embedder
     subject: Subject
     checkpoint: Checkpoint | None = None
     people: frozenset[str] = frozenset()
+    network: nn.Module | None = None
 
 
-def _unheard(epoch: int, values: Mapping[str, float]) -> None:
+def unheard(epoch: int, values: Mapping[str, float]) -> None:
     """For callers who do not listen to epochs."""
 
 
@@ -54,7 +56,7 @@ def obtain(
     cache: Cache,
     fresh: bool,
     progress: Progress,
-    epoch_ended: Callable[[int, Mapping[str, float]], None] = _unheard,
+    epoch_ended: Callable[[int, Mapping[str, float]], None] = unheard,
     watched: Sequence[Opened] = (),
 ) -> Method:
     """Weights, given or trained, wrapped as an embedder; all processes call it.
@@ -81,10 +83,18 @@ def _given(plan: Plan) -> Method:
     weights = plan.settings.weights
     embedder: Embedder = plan.method.offer.spec.build(weights, plan.method.options)
     model = weights.name if weights else plan.method.name
-    return Method(embedder, _subject(plan, embedder, model, embedder.fingerprint))
+    return Method(embedder, subject_of(plan, embedder, model, embedder.fingerprint))
 
 
-def _subject(plan: Plan, embedder: Embedder, model: str, weights: str) -> Subject:
+def subject_of(plan: Plan, embedder: Embedder, model: str, weights: str) -> Subject:
+    """What a result says of the plan's method.
+
+    Args:
+        plan: What was done.
+        embedder: What embeds.
+        model: In words.
+        weights: SHA-256.
+    """
     plugin = plan.method.offer.plugin
     return Subject(
         plugin=plan.method.name,
@@ -105,12 +115,15 @@ def _loaded(plan: Plan, weights: Path) -> Method:
     folder = checkpoint_folder(weights)
     stored = read_checkpoint(folder) if folder is not None else None
     sha256 = load_weights(folder or weights, backbone)
-    embedder = _network(plan, backbone, stored.preprocess if stored else chosen.offer.spec.preprocess, sha256)
-    model = _in_words(stored.recipe) if stored else f"{chosen.name}, weights {weights.name}"
-    return Method(embedder, _subject(plan, embedder, model, sha256))
+    preprocess = stored.preprocess if stored else chosen.offer.spec.preprocess
+    embedder = network_embedder(chosen, backbone, preprocess, sha256, device=device_of(plan.settings.device))
+    model = in_words(stored.recipe) if stored else f"{chosen.name}, weights {weights.name}"
+    return Method(embedder, subject_of(plan, embedder, model, sha256), network=backbone)
 
 
-def _network(plan: Plan, backbone: nn.Module, preprocess: Preprocess, sha256: str) -> Embedder:
+def network_embedder(
+    chosen: Choice, backbone: nn.Module, preprocess: Preprocess, sha256: str, *, device: str
+) -> Embedder:
     """A network as an embedder.
 
     The fingerprint holds whatever changes the output besides the weights: two networks can share one file of weights,
@@ -120,13 +133,13 @@ def _network(plan: Plan, backbone: nn.Module, preprocess: Preprocess, sha256: st
 
     from facebench.inference import TorchEmbedder
 
-    chosen, device = _needed(plan.backbone), device_of(plan.settings.device)
     kind = device.partition(":")[0]
     decides = [sha256, chosen.resolved, str(chosen.offer.plugin), str(torch.__version__), kind]
     return TorchEmbedder(backbone, preprocess, device=device, fingerprint=fingerprint_of(decides), notes={})
 
 
-def _in_words(recipe: Recipe) -> str:
+def in_words(recipe: Recipe) -> str:
+    """What was trained on what."""
     how = f"fine-tuned from {recipe.start[:8]} on" if recipe.start else "trained on"
     return f"{recipe.backbone} + {recipe.loss}, {how} {recipe.data}"
 
@@ -142,7 +155,7 @@ def _trained(
 ) -> Method:
     from facebench.checkpoints import load_weights
 
-    dataset = _training_set(plan)
+    dataset = training_set(plan)
     classes = int(dataset.labels.max()) + 1
     device = device_of(plan.settings.device)
     begun = _begun(plan, classes)
@@ -169,12 +182,13 @@ def _trained(
     )
     checkpoint: Checkpoint = plan.method.offer.spec.build(plan.method.options).fit(job)
     load_weights(checkpoint.folder, begun.backbone)
-    embedder = _network(plan, begun.backbone, checkpoint.preprocess, checkpoint.sha256)
-    model = _in_words(recipe) + _deviations(plan)
-    subject = _subject(plan, embedder, model, checkpoint.sha256)
+    chosen = _needed(plan.backbone)
+    embedder = network_embedder(chosen, begun.backbone, checkpoint.preprocess, checkpoint.sha256, device=device)
+    model = in_words(recipe) + _deviations(plan)
+    subject = subject_of(plan, embedder, model, checkpoint.sha256)
     # Keys of drawn faces are numbers that every population counts anew; they name nobody.
     people = people_in(dataset.keys) if plan.train_data is None else frozenset[str]()
-    return Method(embedder, subject, checkpoint, people)
+    return Method(embedder, subject, checkpoint, people, begun.backbone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,10 +263,17 @@ def _deviations(plan: Plan) -> str:
     return f" ({', '.join(said)})" if said else ""
 
 
-def _training_set(plan: Plan) -> FaceDataset:
+def training_set(plan: Plan) -> FaceDataset:
+    """The faces to train on, opened.
+
+    Raises:
+        FacebenchError: When they cannot be read, or hold no two identities.
+    """
     chosen = plan.train_data
-    if chosen is not None:
-        dataset: FaceDataset = chosen.offer.spec.build(None, chosen.options)
+    if plan.given is not None:
+        dataset = plan.given
+    elif chosen is not None:
+        dataset = chosen.offer.spec.build(None, chosen.options)
     else:
         from facebench.datasets import open_images
 

@@ -1,28 +1,27 @@
-"""From names to offers and checked options: what a run is going to do, before anything is done.
+"""What a run is going to do, before anything is done: every name an offer, every option checked.
 
-Everything a user can get wrong in names and options is found here, in milliseconds. The resolved plan can be written as
-a configuration file that runs the same again, and its fingerprint names the run.
+``facebench.planning`` makes a plan out of settings. It can be written as a configuration file that runs the same again,
+and its fingerprint names the run.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facebench.config import build_options, merged, plain
+from facebench.config import plain
 from facebench.contracts import fingerprint_of
-from facebench.declare import described, undecided
-from facebench.errors import ConfigError, DataError, FacebenchError, UnknownName
+from facebench.declare import undecided
+from facebench.errors import FacebenchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facebench.config import Chosen, Settings
-    from facebench.host import Catalog, Offer
-
-METHODS = ("trainers", "generators", "embedders")
+    from facebench.config import Settings
+    from facebench.contracts import FaceDataset
+    from facebench.host import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,17 @@ class Plan:
 
     Attributes:
         settings: As merged from all sources.
-        kind: What ``--plugin`` turned out to be: ``trainers`` or ``embedders``.
-        method: The trainer or embedder.
+        kind: What ``--plugin`` turned out to be: ``trainers``, ``generators`` or ``embedders``.
+        method: The trainer, generator or embedder.
         protocols: What to evaluate.
-        backbone: For trainers.
+        backbone: For trainers; for generators with given weights, the network that these were trained with.
         loss: For trainers without given weights.
-        train_data: For trainers without given weights; None when the data is a path.
+        train_data: For methods without given weights; None when the data is a path.
         validation: What to evaluate while training.
+        drawing: For generators: the options of identities and pictures.
+        parts: For generators: the plans of the methods around them, by name, as far as the run needs them:
+            ``extractor``, ``judge``, ``downstream``.
+        given: A training set that is handed over as it is and made from ``train_data``.
     """
 
     settings: Settings
@@ -72,16 +75,19 @@ class Plan:
     loss: Choice | None = None
     train_data: Choice | None = None
     validation: tuple[Choice, ...] = ()
+    drawing: Any = None
+    parts: Mapping[str, Plan] = field(default_factory=dict)
+    given: FaceDataset | None = None
 
     @property
     def trains(self) -> bool:
         """Whether weights have to be made first."""
-        return self.kind == "trainers" and self.settings.weights is None
+        return self.kind != "embedders" and self.settings.weights is None
 
     @property
     def chooses(self) -> bool:
         """Whether the first protocol of the validation decides which network is kept; the others only watch."""
-        return self.trains and bool(self.validation) and _keeps_best(self.method.options)
+        return self.trains and bool(self.validation) and keeps_best(self.method.options)
 
     def resolved(self) -> dict[str, Any]:
         """The whole plan as a configuration: loading it runs the same again."""
@@ -103,13 +109,32 @@ class Plan:
         if self.trains and self.loss:
             values["loss"] = self.loss.resolved
             values["trainer"] = plain(self.method.options)
-            path = Path(settings.train_data.name).expanduser().absolute()
-            values["train_data"] = self.train_data.resolved if self.train_data else {"name": str(path)}
+            values["train_data"] = self._train_data()
             values["validation"] = [choice.name for choice in self.validation] or None
             start = settings.finetune
             if start.weights:
                 values["finetune"] = {"weights": str(start.weights.absolute()), "classes": start.classes}
+        if self.kind == "generators":
+            values |= self._of_generator()
         return {key: value for key, value in values.items() if value is not None}
+
+    def _train_data(self) -> dict[str, Any]:
+        path = Path(self.settings.train_data.name).expanduser().absolute()
+        return self.train_data.resolved if self.train_data else {"name": str(path)}
+
+    def _of_generator(self) -> dict[str, Any]:
+        """The sections that only generators have."""
+        values: dict[str, Any] = {"generation": self.settings.generation.model_dump(mode="json") | plain(self.drawing)}
+        values["train_data"] = self._train_data()
+        if self.trains:
+            values["generator"] = plain(self.method.options)
+            values.pop("backbone", None)
+        for name, part in self.parts.items():
+            kept = ("plugin", "weights", "seed", "backbone", "loss", "trainer", "embedder")
+            values[name] = {key: value for key, value in part.resolved().items() if key in kept}
+        if "downstream" in self.parts:
+            values["downstream"]["faces"] = self.settings.downstream.faces
+        return values
 
     def fingerprint(self) -> str:
         """Hash of everything that can change a number: how fast files are read and where results go cannot.
@@ -127,9 +152,13 @@ class Plan:
         values.pop("validation", None)
         if judges:
             values["validation"] = judges[0].name
-        for section in ("trainer", "embedder"):
+        for section in ("trainer", "embedder", "generator"):
             if section in values:
                 values[section] = self.method.decides
+        for name, part in self.parts.items():
+            values[name] = [part.fingerprint(), values[name].get("faces", "")]
+        if "generation" in values:
+            values["generation"].pop("form")
         if self.settings.weights:
             values["weights"] = _weights_hash(self.settings.weights)
         if "finetune" in values and self.settings.finetune.weights:
@@ -165,157 +194,12 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def make(settings: Settings, catalog: Catalog, *, evaluates: bool = True) -> Plan:
-    """Resolves all names and options.
-
-    Args:
-        settings: What to do.
-        catalog: What there is.
-        evaluates: Whether protocols follow; without them a method must be trained.
-
-    Raises:
-        UnknownName: For a name that nothing offers, or an option that does not exist.
-        ConfigError: For a missing choice or a wrong value.
-        PluginError: For a name whose plugin did not load.
-    """
-    if not settings.plugin:
-        raise ConfigError("no method given; choose one with --plugin NAME ('facebench list' shows what there is)")
-    if evaluates and not settings.protocols:
-        raise ConfigError("no protocol given; choose one or more with --protocol NAME ('facebench list protocols')")
-    if not evaluates:
-        _refuse_evaluation(settings)
-    unused = sorted(set(settings.protocol) - {*settings.protocols, *settings.validation})
-    for name in unused:
-        catalog.get("protocols", name)  # a misspelt section is the likelier mistake
-    protocols = _protocols(settings, catalog, settings.protocols)
-    kind, offer = _method(settings.plugin, catalog)
-    if kind == "embedders":
-        reason = f"{settings.plugin!r} brings its own trained weights"
-        if not evaluates:
-            raise UnknownName("trainer", settings.plugin, catalog.names("trainers"), reason)
-        _refuse_sections(settings, ("backbone", "loss", "trainer", "train_data", "finetune", "validation"), reason)
-        options = build_options(offer.spec.options, _with_device(settings, offer), "embedder")
-        return Plan(settings, kind, Choice(offer, options), protocols)
-    return _training_plan(settings, catalog, offer, protocols)
-
-
-def _protocols(settings: Settings, catalog: Catalog, names: tuple[str, ...]) -> tuple[Choice, ...]:
-    return tuple(
-        _choose(catalog, "protocols", name, settings.protocol.get(name, {}), f"protocol.{name}")
-        for name in dict.fromkeys(names)
-    )
-
-
-def _refuse_evaluation(settings: Settings) -> None:
-    """What a training alone cannot use."""
-    if settings.protocols:
-        raise ConfigError(
-            f"protocols = {list(settings.protocols)} does not apply: a training evaluates nothing; use 'facebench "
-            "run', or --validate NAME to watch it (from a run's file: --set protocols=[])"
-        )
-    if settings.weights is not None:
-        raise ConfigError(f"weights = {settings.weights} does not apply: to train on from them use --finetune PATH")
-
-
-def _method(name: str, catalog: Catalog) -> tuple[str, Offer]:
-    for kind in METHODS:
-        offer = catalog.find(kind, name)
-        if offer is None:
-            continue
-        if kind == "generators":
-            raise FacebenchError(f"{name!r} is a generator; this version runs trainers and embedders only")
-        return kind, offer
-    raise catalog.missing("method (trainer, generator or embedder)", METHODS, name)
-
-
-def _with_device(settings: Settings, offer: Offer) -> dict[str, Any]:
-    """The embedder's options; ``--device`` reaches those that know devices and is refused by those that do not."""
-    values = dict(settings.embedder)
-    if settings.device == "auto":
-        return values
-    if "device" not in {name for name, *_ in described(offer.spec.options)}:
-        raise ConfigError(f"--device {settings.device} does not apply: {settings.plugin!r} chooses its device itself")
-    return {"device": settings.device, **values}
-
-
-def _training_plan(settings: Settings, catalog: Catalog, offer: Offer, protocols: tuple[Choice, ...]) -> Plan:
-    spec = offer.spec
-    if settings.embedder:
-        raise ConfigError(f"section 'embedder' does not apply: {settings.plugin!r} is a trainer; use 'trainer'")
-    if settings.weights is not None:
-        sections = ("loss", "trainer", "train_data", "finetune", "validation")
-        _refuse_sections(settings, sections, "weights are given, so nothing is trained")
-    data = catalog.find("datasets", settings.train_data.name)
-    # A path is told from a name by what it looks like, so that a misspelt name is not taken for a missing file.
-    if data is None and not _is_path(settings.train_data.name):
-        catalog.get("datasets", settings.train_data.name)
-    on_demo = settings.train_data.name == "demo" and settings.weights is None
-    demo: Mapping[str, Mapping[str, Any]] = spec.demo if on_demo else {}
-    start = settings.weights or _start(settings)
-    stored = stored_backbone(start)
-    _refuse_other("backbone", settings.backbone.name, stored, start)
-    suggested = stored or demo.get("backbone", {})
-    wanted = {} if stored else spec.backbone_options
-    backbone = _component(catalog, "backbones", settings.backbone, suggested, spec.backbone, wanted)
-    kept = _kept_loss(settings)
-    _refuse_other("loss", settings.loss.name, kept, start)
-    loss = _component(catalog, "losses", settings.loss, kept or demo.get("loss", {}), spec.loss)
-    trainer = build_options(spec.options, merged(demo.get("trainer", {}), settings.trainer), "trainer")
-    chosen_data = None
-    if data is not None:
-        values = merged(demo.get("train_data", {}), settings.train_data.options)
-        chosen_data = Choice(data, build_options(data.spec.options, values, "train_data"))
-    elif settings.train_data.options:
-        extra = ", ".join(settings.train_data.options)
-        raise ConfigError(f"train_data is a path and takes no options, found: {extra}")
-    validation = _protocols(settings, catalog, settings.validation)
-    if settings.weights is None and not validation and _keeps_best(trainer):
-        raise ConfigError("trainer.keep = 'best' needs something to judge by; name a protocol with --validate NAME")
-    return Plan(settings, "trainers", Choice(offer, trainer), protocols, backbone, loss, chosen_data, validation)
-
-
-def _keeps_best(options: Any) -> bool:
-    """Whether a trainer keeps the network that did best in validation; trainers of others may not know of it."""
-    return bool(getattr(options, "keep", "last") == "best")
-
-
-def _start(settings: Settings) -> Path | None:
-    """The weights that a training starts from.
-
-    Raises:
-        ConfigError: When class centres should be kept and there are no weights they could come with.
-        DataError: When the weights are not there.
-    """
-    weights, classes = settings.finetune.weights, settings.finetune.classes
-    if weights is None:
-        if classes == "kept":
-            raise ConfigError("finetune.classes = 'kept' does not apply without weights; say --finetune CHECKPOINT")
-        return None
-    if not weights.exists():
-        raise DataError(f"weights {weights} not found; give a checkpoint folder, a .safetensors or a .pth file")
-    if classes == "kept" and checkpoint_folder(weights) is None:
-        raise ConfigError(
-            f"finetune.classes = 'kept' needs a checkpoint folder, which holds class centres; {weights} is a file"
-        )
-    return weights
-
-
-def _kept_loss(settings: Settings) -> dict[str, Any]:
-    """The loss whose class centres are kept, name and options; empty where centres are new."""
-    weights = settings.finetune.weights
-    folder = checkpoint_folder(weights) if weights is not None and settings.finetune.classes == "kept" else None
-    if folder is None:
-        return {}
-    from facebench.checkpoints import read_checkpoint
-
-    recipe = read_checkpoint(folder).recipe
-    return {"name": recipe.loss, **recipe.loss_options}
-
-
-def _refuse_other(kind: str, chosen: str, stored: Mapping[str, Any], weights: Path | None) -> None:
-    """A network, or class centres, can only be put back into what they were taken out of."""
-    if chosen and stored and chosen != stored["name"]:
-        raise ConfigError(f"{kind} {chosen!r} does not fit {weights}, which holds {stored['name']!r}; leave it out")
+def checkpoint_folder(weights: Path) -> Path | None:
+    """The checkpoint that weights belong to: a folder, or the file in it; None for a file of another code base."""
+    if weights.is_dir():
+        return weights
+    named = weights.name == "weights.safetensors" and (weights.parent / "checkpoint.json").is_file()
+    return weights.parent if named else None
 
 
 def stored_backbone(weights: Path | None) -> dict[str, Any]:
@@ -333,44 +217,6 @@ def stored_backbone(weights: Path | None) -> dict[str, Any]:
     return {"name": recipe.backbone, **recipe.backbone_options}
 
 
-def checkpoint_folder(weights: Path) -> Path | None:
-    """The checkpoint that weights belong to: a folder, or the file in it; None for a file of another code base."""
-    if weights.is_dir():
-        return weights
-    named = weights.name == "weights.safetensors" and (weights.parent / "checkpoint.json").is_file()
-    return weights.parent if named else None
-
-
-def _component(
-    catalog: Catalog,
-    kind: str,
-    chosen: Chosen,
-    demo: Mapping[str, Any],
-    default: str,
-    wanted: Mapping[str, Any] | None = None,
-) -> Choice:
-    """The backbone or loss: the user's, else the demo's, else the trainer's default, with the options it wants."""
-    suggested = dict(demo)
-    suggestion = suggested.pop("name", default)
-    name = chosen.name or suggestion
-    values = merged(wanted or {}, merged(suggested if name == suggestion else {}, chosen.options))
-    return _choose(catalog, kind, name, values, "loss" if kind == "losses" else "backbone")
-
-
-def _choose(catalog: Catalog, kind: str, name: str, values: Mapping[str, Any], where: str) -> Choice:
-    offer = catalog.get(kind, name)
-    return Choice(offer, build_options(offer.spec.options, values, where))
-
-
-def _refuse_sections(settings: Settings, sections: tuple[str, ...], reason: str) -> None:
-    """An option that would silently do nothing is an error."""
-    defaults = type(settings).model_fields
-    for section in sections:
-        if getattr(settings, section) != defaults[section].get_default(call_default_factory=True):
-            raise ConfigError(f"section {section!r} does not apply: {reason}")
-
-
-def _is_path(name: str) -> bool:
-    if name and Path(name).exists():
-        return True
-    return any(mark in name for mark in ("/", "\\", ".")) or name in ("", "~")
+def keeps_best(options: Any) -> bool:
+    """Whether a trainer keeps the network that did best in validation; trainers of others may not know of it."""
+    return bool(getattr(options, "keep", "last") == "best")

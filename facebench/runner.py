@@ -11,38 +11,35 @@ import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from facebench import __version__
-from facebench import plan as plans
+from facebench import __version__, generating
 from facebench.config import to_toml
-from facebench.demo import DEMO_VERSION
 from facebench.embed import embed, fingerprint
 from facebench.errors import FacebenchError
 from facebench.hooks import RunInfo
 from facebench.keeping import keep_checkpoint, last_epoch, run_folder
 from facebench.launching import by_first, device_of
-from facebench.method import obtain, people_in, threads
-from facebench.provenance import provenance
+from facebench.method import obtain, people_in, threads, unheard
+from facebench.planning import make
 from facebench.ranks import told, wait, world
-from facebench.results import Data, Result, Subject
-from facebench.store import Cache, RunFolder, cache_root, find_results, write_atomic, write_text
+from facebench.results import Result
+from facebench.store import Cache, RunFolder, cache_root, find_results, write_text
+from facebench.storing import data_of, make_result, store_result
 from facebench.validating import opened, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    import numpy.typing as npt
-
     from facebench.config import Settings
-    from facebench.contracts import Checkpoint, Evaluation, FaceDataset, Progress
+    from facebench.contracts import Checkpoint, Evaluation, Progress
     from facebench.embed import Embedded
+    from facebench.generating import Shown
+    from facebench.generation import Generated
     from facebench.host import Host
     from facebench.method import Method
-    from facebench.plan import Choice, Plan
+    from facebench.plan import Plan
     from facebench.validating import Opened
 
 log = logging.getLogger(__name__)
@@ -92,13 +89,13 @@ def run(settings: Settings, host: Host, *, progress: Progress, fresh: bool = Fal
     Raises:
         FacebenchError: When names, options, data or weights cannot be used.
     """
-    plan = plans.make(settings, host.catalog)
+    plan = make(settings, host.catalog)
     asked = opened(plan.protocols, settings.data_root)
     with _begun(plan, host, asked, progress=progress, fresh=fresh) as work:
         if fresh:
-            work.forget(asked)
+            work.forget()
         results, reused = [], []
-        for one in asked:
+        for one in work.asked:
             stored = None if fresh else by_first(partial(work.stored, one))
             if stored is not None:
                 log.info("%s: the stored result is still valid", one.choice.name)
@@ -122,7 +119,7 @@ def train(settings: Settings, host: Host, *, progress: Progress, fresh: bool = F
     Raises:
         FacebenchError: When names, options or data cannot be used.
     """
-    plan = plans.make(settings, host.catalog, evaluates=False)
+    plan = make(settings, host.catalog, evaluates=False)
     with _begun(plan, host, [], progress=progress, fresh=fresh) as work:
         checkpoint = work.method.checkpoint
         if checkpoint is None:
@@ -131,6 +128,31 @@ def train(settings: Settings, host: Host, *, progress: Progress, fresh: bool = F
         work.tell("facebench_run_ended", results=())
     kept = replace(checkpoint, folder=work.folder.checkpoint)
     return Trained(work.folder.path, kept, values, reused=not told(len(work.epochs)))
+
+
+def generate(
+    settings: Settings, host: Host, out: Path, *, progress: Progress, fresh: bool = False
+) -> tuple[Generated, Checkpoint]:
+    """Draws faces with a generator, trained first where no weights are given. All processes call it.
+
+    Args:
+        settings: What to do; ``settings.generation`` says how many.
+        host: The plugins.
+        out: The folder that receives the faces; what an interrupted call left there is continued.
+        progress: For bars.
+        fresh: Train again, even if the same was trained before.
+
+    Returns:
+        What was drawn, and the generator's checkpoint.
+
+    Raises:
+        FacebenchError: When names, options, data or weights cannot be used, or the folder holds something else.
+    """
+    plan = make(settings, host.catalog, generates=True)
+    cache = Cache(settings.cache or cache_root())
+    made = generating.make(plan, cache=cache, fresh=fresh, progress=progress, epoch_ended=unheard)
+    form = plan.settings.generation.form
+    return generating.draw(plan, made, out, form=form, progress=progress), made.checkpoint
 
 
 def report(places: list[Path], host: Host, *, formats: tuple[str, ...], out: Path) -> list[Path]:
@@ -149,34 +171,6 @@ def report(places: list[Path], host: Host, *, formats: tuple[str, ...], out: Pat
     return written
 
 
-def make_result(evaluation: Evaluation, choice: Choice, subject: Subject, data: Data, **origin: object) -> Result:
-    """An evaluation with subject and provenance, as it is stored."""
-    plugin = choice.offer.plugin
-    return Result(
-        protocol=choice.name,
-        protocol_distribution=f"{plugin.distribution} {plugin.version}",
-        subject=subject,
-        data=data,
-        metrics=evaluation.metrics,
-        curves=evaluation.curves,
-        folds={name: tuple(values) for name, values in evaluation.folds.items()},
-        rules=dict(evaluation.rules),
-        warnings=evaluation.warnings,
-        provenance=provenance(**origin),  # type: ignore[arg-type]
-    )
-
-
-def data_of(faces: FaceDataset, evaluation: Evaluation, *, demo: bool) -> Data:
-    """What a result says of its data."""
-    return Data(
-        name=faces.name,
-        demo=demo,
-        version=DEMO_VERSION if demo else "",
-        fingerprint=faces.fingerprint,
-        counts={"images": len(faces), **evaluation.counts},
-    )
-
-
 @contextmanager
 def _begun(plan: Plan, host: Host, asked: list[Opened], *, progress: Progress, fresh: bool) -> Iterator[_Work]:
     """The run's folder, and in it the method: loaded, or trained as the hooks are told."""
@@ -184,7 +178,8 @@ def _begun(plan: Plan, host: Host, asked: list[Opened], *, progress: Progress, f
     validation = watched(plan.validation, settings.data_root, beside=asked)
     cache = Cache(settings.cache or cache_root())
     # Given weights are opened before there is a folder, so that a wrong file leaves nothing behind.
-    method = None if plan.trains else obtain(plan, cache=cache, fresh=fresh, progress=progress)
+    given = not plan.trains and plan.kind != "generators"
+    method = obtain(plan, cache=cache, fresh=fresh, progress=progress) if given else None
     name = by_first(plan.fingerprint)
     with run_folder(settings.out, plan.method.name, name, fresh=fresh) as folder:
         info = RunInfo(
@@ -198,12 +193,18 @@ def _begun(plan: Plan, host: Host, asked: list[Opened], *, progress: Progress, f
             write_text(folder.config, to_toml(plan.resolved()))
             host.tell("facebench_run_started", run=info)
         epochs: list[Mapping[str, float]] = []
-        if method is None:
-            ended = partial(_epoch_ended, host, info, epochs)
+        ended = partial(_epoch_ended, host, info, epochs)
+        shown = None
+        if plan.kind == "generators":
+            made = generating.make(plan, cache=cache, fresh=fresh, progress=progress, epoch_ended=ended)
+            method = made.method
+            if asked:
+                shown = generating.show(plan, made, asked, cache=cache, fresh=fresh, progress=progress)
+        elif method is None:
             method = obtain(plan, cache=cache, fresh=fresh, progress=progress, epoch_ended=ended, watched=validation)
-            if world().first and method.checkpoint is not None:
-                keep_checkpoint(method.checkpoint.folder, folder)
-        yield _Work(plan, host, info, method, folder, cache, progress, tuple(validation), epochs)
+        if plan.trains and world().first and method.checkpoint is not None:
+            keep_checkpoint(method.checkpoint.folder, folder)
+        yield _Work(plan, host, info, method, asked, shown, folder, cache, progress, tuple(validation), epochs)
 
 
 def _epoch_ended(
@@ -222,7 +223,9 @@ class _Work:
         plan: What to do.
         host: The plugins.
         info: What they learn of the run.
-        method: What is evaluated.
+        method: What was trained or loaded.
+        opened: The protocols as they were asked for.
+        shown: For generators: the protocols with generated faces, and who embeds for each.
         folder: The run's.
         cache: For embeddings.
         progress: For bars.
@@ -234,11 +237,21 @@ class _Work:
     host: Host
     info: RunInfo
     method: Method
+    opened: list[Opened]
+    shown: Shown | None
     folder: RunFolder
     cache: Cache
     progress: Progress
     validation: tuple[Opened, ...]
     epochs: list[Mapping[str, float]]
+
+    @property
+    def asked(self) -> list[Opened]:
+        return self.opened if self.shown is None else self.shown.asked
+
+    def embedding(self, one: Opened) -> Method:
+        """The method whose network embeds for a protocol."""
+        return self.method if self.shown is None else self.shown.methods[one.choice.name]
 
     def tell(self, telling: str, **facts: object) -> None:
         if world().first:
@@ -246,11 +259,11 @@ class _Work:
 
     def place(self, one: Opened) -> Path:
         mirror = self.plan.settings.embedding.mirror
-        return self.cache.embeddings(fingerprint(self.method.embedder, one.faces, mirror=mirror))
+        return self.cache.embeddings(fingerprint(self.embedding(one).embedder, one.faces, mirror=mirror))
 
-    def forget(self, asked: list[Opened]) -> None:
+    def forget(self) -> None:
         if world().first:
-            for one in asked:
+            for one in self.asked:
                 self.cache.forget(self.place(one))
         wait()
 
@@ -266,7 +279,7 @@ class _Work:
             return None
         plugin = one.choice.offer.plugin
         same = (
-            result.subject == self.method.subject
+            result.subject == self.embedding(one).subject
             and result.data.fingerprint == one.faces.fingerprint
             and result.provenance.facebench == __version__
             and result.protocol_distribution == f"{plugin.distribution} {plugin.version}"
@@ -277,7 +290,7 @@ class _Work:
         """Embeds in all processes and evaluates in the first."""
         settings = self.plan.settings
         embedded = embed(
-            self.method.embedder,
+            self.embedding(one).embedder,
             one.faces,
             folder=self.place(one),
             batch_size=settings.embedding.batch_size,
@@ -287,18 +300,23 @@ class _Work:
         )
         source = "from the cache" if embedded.reused else "embedded"
         log.info("%s: %d faces %s", one.choice.name, len(one.faces), source)
-        return by_first(partial(self._evaluated, one, embedded))
+        evaluated = partial(one.protocol.evaluate, embedded.embeddings, one.faces, seed=settings.seed)
+        if getattr(one.protocol, "in_all_processes", False):
+            done = evaluated()
+            return by_first(partial(self._kept, one, embedded, done))
+        return by_first(lambda: self._kept(one, embedded, evaluated()))
 
-    def _evaluated(self, one: Opened, embedded: Embedded) -> Result:
+    def _kept(self, one: Opened, embedded: Embedded, evaluation: Evaluation) -> Result:
+        """An evaluation as a stored result."""
         settings = self.plan.settings
-        evaluation = one.protocol.evaluate(embedded.embeddings, one.faces, seed=settings.seed)
-        warnings = (*evaluation.warnings, *self._resized(one, embedded), *self._known(one), *self._chosen(one))
+        more = () if self.shown is None else self.shown.warnings.get(one.choice.name, ())
+        warnings = (*evaluation.warnings, *self._resized(one, embedded), *self._known(one), *self._chosen(one), *more)
         evaluation = replace(evaluation, warnings=warnings)
         result = make_result(
             evaluation,
             one.choice,
-            self.method.subject,
-            data_of(one.faces, evaluation, demo=settings.data_root is None),
+            self.embedding(one).subject,
+            data_of(one.faces, evaluation, demo=_on_demo(self.plan)),
             device=_device(self.plan),
             threads=threads(),
             seed=settings.seed,
@@ -311,7 +329,7 @@ class _Work:
     def _resized(self, one: Opened, embedded: Embedded) -> list[str]:
         if not embedded.resized:
             return []
-        size = "x".join(map(str, self.method.embedder.preprocess.size))
+        size = "x".join(map(str, self.embedding(one).embedder.preprocess.size))
         return [f"{embedded.resized} of {len(one.faces)} pictures were resized to {size}; they were not aligned for it"]
 
     def _chosen(self, one: Opened) -> list[str]:
@@ -328,8 +346,10 @@ class _Work:
 
     def _known(self, one: Opened) -> list[str]:
         """A warning when people of the protocol were trained on: any accuracy then answers another question."""
-        here = people_in(one.faces.keys) if self.method.people else frozenset[str]()
-        known = sorted(here & self.method.people)
+        people = self.embedding(one).people
+        measured = getattr(one.faces, "measured", one.faces.keys)  # without faces that are there to be compared with
+        here = people_in(measured) if people else frozenset[str]()
+        known = sorted(here & people)
         if not known:
             return []
         return [
@@ -338,27 +358,14 @@ class _Work:
         ]
 
 
+def _on_demo(plan: Plan) -> bool:
+    """Whether results are of drawn faces: generated faces are, where they were learned from drawn ones."""
+    learned = plan.kind != "generators" or plan.settings.train_data.name == "demo"
+    return plan.settings.data_root is None and learned
+
+
 def _device(plan: Plan) -> str:
     """Where the network ran; an embedder knows it from its options, or decides for itself."""
-    if plan.kind == "trainers":
+    if plan.kind != "embedders":
         return device_of(plan.settings.device)
     return str(getattr(plan.method.options, "device", "unknown"))
-
-
-def store_result(result: Result, scores: Mapping[str, npt.NDArray[Any]], folder: RunFolder) -> None:
-    """Stores figures and scores first, the result last: what has a result is complete.
-
-    Args:
-        result: The result.
-        scores: Per-comparison arrays, kept beside it.
-        folder: Where.
-    """
-    from facebench.figures import draw
-
-    for curve in result.curves:
-        titled = curve.model_copy(update={"title": f"{result.title}, {result.subject.plugin}: {curve.title}"})
-        draw(titled, folder.figures / f"{result.protocol}-{curve.name}")
-    if scores:
-        arrays: dict[str, Any] = dict(scores)
-        write_atomic(folder.scores(result.protocol), partial(np.savez, **arrays))
-    write_text(folder.result(result.protocol), result.to_json())

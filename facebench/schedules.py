@@ -31,7 +31,8 @@ class TrainerOptions(AugmentOptions):
     )
     learning_rate: float = option(default=0.02, help="the highest learning rate of the schedule", gt=0)
     optimizer: Literal["sgd", "adamw"] = option(default="sgd", help="sgd, or adamw for transformers")
-    momentum: float = option(default=0.9, help="momentum of sgd", ge=0, lt=1)
+    momentum: float = option(default=0.9, help="momentum of sgd; of adamw, decay of the mean gradient", ge=0, lt=1)
+    beta2: float = option(default=0.999, help="of adamw: decay of the mean squared gradient", ge=0, lt=1)
     weight_decay: float = option(default=5e-4, help="weight decay of network and class centres", ge=0)
     decay_norms: bool = option(
         default=True, help="whether biases and the weights of normalisations decay too (arcface_torch: yes, SFace: no)"

@@ -80,13 +80,23 @@ class EmbedderSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSpec(Spec):
-    """A generator of faces. ``build(options) -> Generator``.
+    """A generator of faces. ``build(options, drawing) -> facebench.generators.Generator``.
 
     Attributes:
+        drawing: A class made by ``facebench.options``: what decides identities and pictures once the generator is
+            trained. Another value there asks for no other training.
+        extractor: The trainer of the network that the generator learns from.
+        judge: The trainer of a second network, which the generator never sees, to judge what it drew.
         downstream: The trainer that recognition protocols train on the generated faces.
+        demo: Settings that replace the defaults on the built-in demo faces, as a nested mapping of the configuration:
+            ``{"generator": {"epochs": 4}, "extractor": {"backbone": {"name": "tinynet"}}}``. What the user sets wins.
     """
 
+    drawing: type[Any] = NoOptions
+    extractor: str = "arcface"
+    judge: str = "arcface"
     downstream: str = "arcface"
+    demo: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +118,12 @@ class ProtocolSpec(Spec):
 
     Attributes:
         layout: What the user must have below the data root, in one sentence.
+        judges_faces: Whether it judges a set of faces, so that a generator's faces are shown to it themselves; what it
+            builds is then also a ``DataProtocol``. All other protocols see a network that was trained on them.
     """
 
     layout: str = ""
+    judges_faces: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

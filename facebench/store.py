@@ -122,6 +122,10 @@ class Cache:
         """The folder of a set of embeddings, finished or not."""
         return self.root / "embeddings" / fingerprint
 
+    def generated(self, name: str) -> Path:
+        """The folder of a set of generated faces, finished or not."""
+        return self.root / "generated" / name
+
     def forget(self, folder: Path) -> None:
         """Deletes what a folder of this cache holds, for ``--fresh``.
 

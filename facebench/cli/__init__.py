@@ -19,6 +19,7 @@ from facebench.errors import FacebenchError, UnknownName
 _COMMANDS = {
     "run": "Train or load a method, evaluate it, store the results.",
     "train": "Train a method and keep its checkpoint.",
+    "generate": "Draw faces of people who do not exist.",
     "evaluate": "Evaluate embeddings or scores that exist already.",
     "compare": "Compare methods pair by pair.",
     "threshold": "Choose a threshold for a false match rate.",
@@ -73,6 +74,7 @@ def cli() -> None:
       facebench run --plugin arcface --protocol lfw
       facebench run --plugin onnx --weights model.onnx --protocol lfw --data-root ~/faces
       facebench train --plugin arcface --train-data ~/faces/casia --backbone iresnet50
+      facebench generate --plugin vec2face --identities 1000 --images-per-id 20 --out faces/
       facebench list protocols
       facebench info arcface
       facebench report runs/ --format html --out leaderboard/

@@ -49,8 +49,12 @@ _SECTION = {
     "losses": "loss",
     "trainers": "trainer",
     "embedders": "embedder",
+    "generators": "generator",
     "datasets": "train_data",
 }
+
+
+_FACTS = ("backbone", "loss", "extractor", "judge", "downstream", "layout", "source", "licence")
 
 
 def _document(offer: Offer) -> dict[str, Any]:
@@ -58,6 +62,12 @@ def _document(offer: Offer) -> dict[str, Any]:
 
     from facebench.declare import described
     from facebench.host import SINGULAR
+
+    def listed(options: type[Any]) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "type": kind, "default": to_jsonable_python(default), "help": text}
+            for name, kind, default, text in described(options)
+        ]
 
     spec = offer.spec
     section = f"protocol.{spec.name}" if offer.kind == "protocols" else _SECTION.get(offer.kind, "")
@@ -68,14 +78,10 @@ def _document(offer: Offer) -> dict[str, Any]:
         "cites": list(spec.cites),
         "distribution": f"{offer.plugin.distribution} {offer.plugin.version}",
         "plugin": offer.plugin.name,
-        **{
-            key: getattr(spec, key) for key in ("backbone", "loss", "layout", "source", "licence") if hasattr(spec, key)
-        },
+        **{key: getattr(spec, key) for key in _FACTS if hasattr(spec, key)},
         "section": section,
-        "options": [
-            {"name": name, "type": kind, "default": to_jsonable_python(default), "help": text}
-            for name, kind, default, text in described(spec.options)
-        ],
+        "options": listed(spec.options),
+        **({"drawing": listed(spec.drawing)} if offer.kind == "generators" else {}),
     }
 
 
@@ -84,12 +90,13 @@ def _show(document: dict[str, Any]) -> None:
     click.echo(f"  offered by {document['distribution']}, plugin {document['plugin']}")
     for cited in document["cites"]:
         click.echo(f"  cites {cited}")
-    for key in ("backbone", "loss", "layout", "source", "licence"):
+    for key in _FACTS:
         if document.get(key):
             click.echo(f"  {key}: {document[key]}")
-    if document["options"]:
-        click.echo(f"  options (--set {document['section']}.NAME=VALUE):")
-        rows = [(o["name"], str(o["default"]), o["help"]) for o in document["options"]]
-        for line in table(rows, indent="    "):
-            click.echo(line)
+    for section, key in ((document["section"], "options"), ("generation", "drawing")):
+        if document.get(key):
+            click.echo(f"  options (--set {section}.NAME=VALUE):")
+            rows = [(o["name"], str(o["default"]), o["help"]) for o in document[key]]
+            for line in table(rows, indent="    "):
+                click.echo(line)
     click.echo("")

@@ -36,9 +36,11 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for machines, and nothing else.")(function)
 
 
-_METHOD = (click.option("--plugin", metavar="NAME", help="The method: a trainer or an embedder ('facebench list')."),)
+_METHOD = (
+    click.option("--plugin", metavar="NAME", help="The method: a trainer, generator or embedder ('facebench list')."),
+)
+_DATA = (click.option("--train-data", metavar="NAME|PATH", help="The training set [default: demo]."),)
 _TRAINING = (
-    click.option("--train-data", metavar="NAME|PATH", help="The training set [default: demo]."),
     click.option("--backbone", metavar="NAME", help="The network [default: the plugin's]."),
     click.option("--loss", metavar="NAME", help="The loss [default: the plugin's]."),
     click.option(
@@ -56,23 +58,27 @@ _TRAINING = (
         "(--set trainer.keep=best: keep the best).",
     ),
 )
-_PLACES = (
+_ROOT = (
     click.option(
         "--data-root",
         type=click.Path(path_type=Path),
         help="Where real protocol data lies [env: FACEBENCH_DATA]; without it the built-in demo faces are used.",
     ),
+)
+_ANYWAY = (
     click.option("--seed", type=int, help="Decides every random choice [default: 0]."),
     click.option("--device", help="auto, cpu, cuda, cuda:N or mps [default: auto]."),
     click.option("--config", type=click.Path(path_type=Path), help="A TOML file with any of these settings."),
     click.option(
         "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any option, as loss.margin=0.4; repeatable."
     ),
-    click.option("--out", type=click.Path(path_type=Path), help="Where run folders go [default: runs]."),
     click.option("--cache", type=click.Path(path_type=Path), help="Where weights and embeddings are kept for reuse."),
     click.option("--fresh", is_flag=True, help="Do everything again, even what is stored."),
     click.option("--quiet", is_flag=True, help="Print no bars and no words but errors."),
 )
+
+
+_RUNS = (click.option("--out", type=click.Path(path_type=Path), help="Where run folders go [default: runs]."),)
 
 
 def settings_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -84,7 +90,23 @@ def settings_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         decorated: Any = function
-        for option in reversed((*_METHOD, *own, *_TRAINING, *_PLACES)):
+        for option in reversed((*_METHOD, *own, *_DATA, *_TRAINING, *_ROOT, *_RUNS, *_ANYWAY)):
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def generator_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Adds what ``generate`` can be told of the same.
+
+    Args:
+        *own: Further options of the command, shown after ``--plugin``.
+    """
+
+    def decorate(function: F) -> F:
+        decorated: Any = function
+        for option in reversed((*_METHOD, *own, *_DATA, *_ANYWAY)):
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
 
@@ -102,7 +124,7 @@ def settings_of(asked: dict[str, Any]) -> Settings:
     flags = dict(asked)
     config, changes = flags.pop("config"), flags.pop("changes")
     for section, key in {"train_data": "name", "backbone": "name", "loss": "name", "finetune": "weights"}.items():
-        flags[section] = {key: flags[section]} if flags[section] else None
+        flags[section] = {key: flags[section]} if flags.get(section) else None
     for names in ("protocols", "validation"):
         flags[names] = flags.get(names) or None
     return load(config, changes=changes, flags=flags)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from facebench.datasets.encoded import EncodedImages
 from facebench.datasets.folder import ImageFolder
+from facebench.datasets.joined import JoinedFaces
 from facebench.datasets.listing import CsvList
 from facebench.datasets.opening import open_images
 from facebench.datasets.pack import Pack, PackImages, read_pack, write_pack
@@ -15,6 +16,7 @@ from facebench.datasets.places import faces_below
 from facebench.datasets.reading import Batch, read_batch
 from facebench.datasets.records import RecordImages, write_records
 from facebench.datasets.selected import SelectedFaces
+from facebench.datasets.shards import TarShards
 from facebench.datasets.tar import TarImages
 
 __all__ = [
@@ -22,11 +24,13 @@ __all__ = [
     "CsvList",
     "EncodedImages",
     "ImageFolder",
+    "JoinedFaces",
     "Pack",
     "PackImages",
     "RecordImages",
     "SelectedFaces",
     "TarImages",
+    "TarShards",
     "faces_below",
     "open_images",
     "read_batch",

@@ -8,7 +8,9 @@ from facebench.datasets.folder import ImageFolder
 from facebench.datasets.listing import CsvList
 from facebench.datasets.pack import PackImages
 from facebench.datasets.records import RecordImages, holds_records
+from facebench.datasets.shards import TarShards, holds_shards
 from facebench.datasets.tar import TarImages
+from facebench.datasets.writing import IMAGES, MANIFEST, PREVIEW
 from facebench.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from facebench.datasets.encoded import EncodedImages
 
 FORMS = (
-    "a folder of pictures, a plain .tar of pictures, a .csv list (path,label) beside its pictures, "
+    "a folder of pictures, a plain .tar of pictures or a folder of them, a .csv list (path,label) beside its pictures, "
     "an InsightFace pack (.bin or .bin.xz), an InsightFace training set (a folder with .rec and .idx, or the .rec)"
 )
 _COMPRESSED_TARS = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz", ".tar.zst", ".zip")
@@ -34,7 +36,7 @@ def open_images(path: Path) -> EncodedImages:
     """
     name = path.name.lower()
     if path.is_dir():
-        return RecordImages(path) if holds_records(path) else ImageFolder(path)
+        return _open_folder(path)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {FORMS}")
     if name.endswith(_COMPRESSED_TARS):
@@ -48,3 +50,16 @@ def open_images(path: Path) -> EncodedImages:
     if name.endswith(".rec"):
         return RecordImages(path)
     raise DataError(f"{path}: not a form that is read; expected {FORMS}")
+
+
+def _open_folder(path: Path) -> EncodedImages:
+    if holds_records(path):
+        return RecordImages(path)
+    if holds_shards(path):
+        return TarShards(path)
+    # A set that was made here: its preview shows pictures of the set, and is none of them.
+    if (path / MANIFEST).is_file() and (path / PREVIEW).is_file() and (path / IMAGES).is_dir():
+        made = ImageFolder(path / IMAGES)
+        made.name = path.resolve().name
+        return made
+    return ImageFolder(path)

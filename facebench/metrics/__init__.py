@@ -23,6 +23,10 @@ A tour, from embeddings to a table row:
   goes higher, :func:`bottleneck` and :func:`wasserstein` compare diagrams, and :func:`discrepancy` compares two spaces
   of the same faces.
 
+* :func:`identity_means` and :func:`within_identities` look at labelled sets, :func:`neighbours` counts identities that
+  are apart by three rules in one pass, :func:`nearest_between` finds who repeats whom, :class:`GreedyFilter` admits
+  only what is unlike all before, and :func:`frechet_distance` compares two sets as a whole.
+
 Every function states the rule it follows and whose rule that is; what cannot be computed raises
 :class:`~facebench.errors.MetricError`. Nothing here keeps results, reads files or draws random numbers of its own.
 
@@ -62,15 +66,27 @@ from facebench.metrics.discrepancy import Discrepancy, discrepancy
 from facebench.metrics.distances import distance_matrix
 from facebench.metrics.dprime import dprime
 from facebench.metrics.eer import EER_RULES, EqualErrorRate, crossing, equal_error_rate
+from facebench.metrics.facepairs import FacePairs, fisher_ratio, genuine_pairs, impostor_pairs, pair_similarities
 from facebench.metrics.folds import FoldAccuracy, FoldRoc, ValAtFar, fold_accuracy, mean_fold_roc, val_at_far
+from facebench.metrics.frechet import Moments, frechet_distance, moments
 from facebench.metrics.homology import Tree, h0_lengths, spanning_tree, spanning_tree_of_points
 from facebench.metrics.identification import RANK_RULES, RankRate, Search, rank_rate, search
+from facebench.metrics.identities import (
+    Groups,
+    IdentityMeans,
+    WithinIdentities,
+    identity_means,
+    mean_similarity,
+    within_identities,
+)
 from facebench.metrics.intervals import IntervalEstimate, fold_interval, wilson
 from facebench.metrics.openset import TPIR_RULES, MeanOpenSetPoint, OpenSetPoint, mean_tpir_at_fpir, tpir_at_fpir
+from facebench.metrics.packing import GreedyFilter
 from facebench.metrics.pooledpairs import PooledPairPoint, pooled_pair_tar
 from facebench.metrics.retrieval import MeanAveragePrecision, Retrieval, retrieve
 from facebench.metrics.roc import Roc, auc, roc_curve
 from facebench.metrics.scoring import score_pairs
+from facebench.metrics.separability import Neighbours, nearest_between, neighbours
 from facebench.metrics.tar import TAR_RULES, OperatingPoint, operating_points, tar_at_far
 from facebench.metrics.template_intervals import TarIntervals, linked_subjects, template_bootstrap
 from facebench.metrics.templates import Pooled, pool
@@ -89,12 +105,18 @@ __all__ = [
     "Discrepancy",
     "EqualErrorRate",
     "ErrorDiscard",
+    "FacePairs",
     "FoldAccuracy",
     "FoldRoc",
+    "GreedyFilter",
+    "Groups",
+    "IdentityMeans",
     "IntervalEstimate",
     "McNemar",
     "MeanAveragePrecision",
     "MeanOpenSetPoint",
+    "Moments",
+    "Neighbours",
     "OpenSetPoint",
     "OperatingPoint",
     "PairedDifferences",
@@ -109,6 +131,7 @@ __all__ = [
     "TarIntervals",
     "Tree",
     "ValAtFar",
+    "WithinIdentities",
     "auc",
     "betti_curve",
     "bootstrap_intervals",
@@ -121,11 +144,16 @@ __all__ = [
     "dprime",
     "equal_error_rate",
     "error_versus_discard",
+    "fisher_ratio",
     "fold_accuracy",
     "fold_interval",
+    "frechet_distance",
     "fuse",
+    "genuine_pairs",
     "h0_lengths",
     "holm",
+    "identity_means",
+    "impostor_pairs",
     "likelihood_blocks",
     "likelihood_scores",
     "linked_subjects",
@@ -133,9 +161,14 @@ __all__ = [
     "matched_wasserstein",
     "mcnemar",
     "mean_fold_roc",
+    "mean_similarity",
     "mean_tpir_at_fpir",
+    "moments",
+    "nearest_between",
+    "neighbours",
     "operating_points",
     "pair_distances",
+    "pair_similarities",
     "paired_bootstrap",
     "persistence",
     "persistence_entropy",
@@ -159,5 +192,6 @@ __all__ = [
     "val_at_far",
     "wasserstein",
     "wilson",
+    "within_identities",
     "xnorm",
 ]

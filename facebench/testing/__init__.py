@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from facebench.testing.broken import ContractBroken
 from facebench.testing.evaluation import check_dataset, check_embedder, check_protocol, check_report
+from facebench.testing.generation import TinyGenerator, check_generator, toy_generator_job
 from facebench.testing.toys import (
     TinyBackbone,
     TinyLoss,
@@ -22,17 +23,20 @@ from facebench.testing.training import check_backbone, check_loss, check_trainer
 __all__ = [
     "ContractBroken",
     "TinyBackbone",
+    "TinyGenerator",
     "TinyLoss",
     "ToyFaces",
     "check_backbone",
     "check_dataset",
     "check_embedder",
+    "check_generator",
     "check_loss",
     "check_protocol",
     "check_report",
     "check_trainer",
     "toy_evaluation",
     "toy_faces",
+    "toy_generator_job",
     "toy_job",
     "toy_result",
 ]

@@ -186,7 +186,7 @@ def _optimizer(options: TrainerOptions, backbone: nn.Module, taught: Sequence[nn
     groups = [group for group in groups if group["params"]]
     shared: dict[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay}
     if options.optimizer == "adamw":
-        return torch.optim.AdamW(groups, **shared)
+        return torch.optim.AdamW(groups, betas=(options.momentum, options.beta2), **shared)
     return torch.optim.SGD(groups, momentum=options.momentum, **shared)
 
 

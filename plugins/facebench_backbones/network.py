@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-IMAGE_SHAPE = (3, 112, 112)
-"""Channels, height and width of an aligned face; the layers that flatten a map are built for this size only."""
+SIDE = 112
+"""Height and width of an aligned face, pixels; the layers that flatten a map are built for one size only."""
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
@@ -46,10 +46,13 @@ class FaceNetwork(nn.Module, ABC):
     Attributes:
         embedding_size: D.
         parts: K.
+        side: Height and width that the family is built for.
 
     Raises:
         ConfigError: When K does not divide D.
     """
+
+    side = SIDE
 
     def __init__(self, embedding_size: int, parts: int = 0) -> None:
         super().__init__()
@@ -67,7 +70,7 @@ class FaceNetwork(nn.Module, ABC):
         """Embeds faces.
 
         Args:
-            images: float (N, 3, 112, 112), RGB, scaled to about [-1, 1], on the network's device. In training mode N
+            images: float (N, 3, side, side), RGB, scaled to about [-1, 1], on the network's device. In training mode N
                 must be at least 2, since batch normalisation has no variance of one value.
 
         Returns:
@@ -77,10 +80,12 @@ class FaceNetwork(nn.Module, ABC):
         Raises:
             FacebenchError: When the shape or type of ``images`` is another.
         """
-        if images.ndim != 4 or tuple(images.shape[1:]) != IMAGE_SHAPE or not images.is_floating_point():
+        wanted = (3, self.side, self.side)
+        if images.ndim != 4 or tuple(images.shape[1:]) != wanted or not images.is_floating_point():
             raise FacebenchError(
                 f"a network of faces was given {images.dtype} {tuple(images.shape)}; it needs floating-point images of "
-                f"shape (N, 3, 112, 112): align and scale the faces with the network's own preprocessing"
+                f"shape (N, 3, {self.side}, {self.side}): align and scale the faces with the network's own "
+                "preprocessing"
             )
         encoded = self._body(images)
         with full_precision(images.device):
@@ -93,7 +98,7 @@ class FaceNetwork(nn.Module, ABC):
 
     @abstractmethod
     def _body(self, images: Tensor) -> Tensor:
-        """The layers that may run in half precision, (N, 3, 112, 112) to whatever ``_head`` takes."""
+        """The layers that may run in half precision, (N, 3, side, side) to whatever ``_head`` takes."""
 
     @abstractmethod
     def _head(self, encoded: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ class TinyNetOptions:
 @hookimpl
 def facebench_backbones() -> Iterable[BackboneSpec]:
     """All networks of this package."""
-    return [*_iresnets(), *_mobilefacenets(), *_vits(), _tinynet()]
+    return [*_iresnets(), *_mobilefacenets(), *_vits(), *_tinynets()]
 
 
 def _iresnets() -> Iterator[BackboneSpec]:
@@ -147,16 +147,28 @@ def _vits() -> Iterator[BackboneSpec]:
         )
 
 
-def _tinynet() -> BackboneSpec:
+def _tinynets() -> Iterator[BackboneSpec]:
     def build(options: TinyNetOptions) -> FaceNetwork:
         from facebench_backbones.tinynet import tinynet
 
         return tinynet(embedding_size=options.embedding_size, confidence=options.confidence)
 
-    return BackboneSpec(
+    def build_small(options: TinyNetOptions) -> FaceNetwork:
+        from facebench_backbones.tinynet import tinynet32
+
+        return tinynet32(embedding_size=options.embedding_size, confidence=options.confidence)
+
+    yield BackboneSpec(
         name="tinynet",
         summary="small network for trials without an accelerator, 0.5 M parameters",
         options=TinyNetOptions,
         build=build,
         preprocess=PREPROCESS,
+    )
+    yield BackboneSpec(
+        name="tinynet32",
+        summary="small network for pictures of 32 x 32 and trials with them, 0.7 M parameters",
+        options=TinyNetOptions,
+        build=build_small,
+        preprocess=Preprocess(size=(32, 32), color=PREPROCESS.color, mean=PREPROCESS.mean, std=PREPROCESS.std),
     )

@@ -17,9 +17,6 @@ from facebench_backbones.network import FaceNetwork, frozen_scale_norm
 if TYPE_CHECKING:
     from torch import Tensor
 
-WIDTHS = (16, 32, 64)
-"""Channels at 28x28, 14x14 and 7x7 places."""
-
 
 class ConvUnit(nn.Sequential):
     """Convolution without bias, BN and, unless ``linear``, an activation.
@@ -54,21 +51,30 @@ class TinyNet(FaceNetwork):
     Args:
         embedding_size: D.
         confidence: K; see ``FaceNetwork``.
+
+    Attributes:
+        widths: Channels of the stem and of the two blocks.
+        stem: Kernel and stride of the first convolution.
+        grid: Height and width of the last map.
     """
+
+    widths, stem, grid = (16, 32, 64), (5, 4), 7
 
     def __init__(self, *, embedding_size: int = 128, confidence: int = 0) -> None:
         super().__init__(embedding_size, confidence)
-        fine, middle, coarse = WIDTHS
+        fine, middle, coarse = self.widths
+        kernel, stride = self.stem
         self.body = nn.Sequential(
-            ConvUnit(3, fine, kernel=5, stride=4),
+            ConvUnit(3, fine, kernel=kernel, stride=stride),
             ConvUnit(fine, middle, stride=2),
             ResidualUnit(middle),
             ConvUnit(middle, coarse, stride=2),
             ResidualUnit(coarse),
         )
-        self.fc = nn.Linear(coarse * 7 * 7, embedding_size)
+        encoded = coarse * self.grid**2
+        self.fc = nn.Linear(encoded, embedding_size)
         self.features = frozen_scale_norm(embedding_size)
-        self._predict_confidence(coarse * 7 * 7)
+        self._predict_confidence(encoded)
 
     def _body(self, images: Tensor) -> Tensor:
         # With channels last, convolutions on a processor skip a reordering of every map.
@@ -80,6 +86,18 @@ class TinyNet(FaceNetwork):
         return vectors
 
 
+class TinyNet32(TinyNet):
+    """The same for pictures of 32 pixels: a stem that goes to 16x16, blocks at 8x8 and at 4x4, twice as wide."""
+
+    side = 32
+    widths, stem, grid = (32, 64, 128), (3, 2), 4
+
+
 def tinynet(*, embedding_size: int = 128, confidence: int = 0) -> TinyNet:
     """The small network: 0.52 million parameters with vectors of length 128."""
     return TinyNet(embedding_size=embedding_size, confidence=confidence)
+
+
+def tinynet32(*, embedding_size: int = 128, confidence: int = 0) -> TinyNet32:
+    """The small network for small pictures: 0.73 million parameters with vectors of length 128."""
+    return TinyNet32(embedding_size=embedding_size, confidence=confidence)

@@ -16,13 +16,13 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from facebench_backbones.network import IMAGE_SHAPE, FaceNetwork, full_precision
+from facebench_backbones.network import SIDE, FaceNetwork, full_precision
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PATCH = 9
-TOKENS = (IMAGE_SHAPE[1] // PATCH) * (IMAGE_SHAPE[2] // PATCH)
+TOKENS = (SIDE // PATCH) ** 2
 HEADS = 8
 
 

@@ -11,6 +11,7 @@ from facebench.host import Host
 from facebench.testing import (
     check_backbone,
     check_dataset,
+    check_generator,
     check_loss,
     check_protocol,
     check_report,
@@ -34,6 +35,9 @@ GIVEN = {
     "url-ci": {"confidence": 1},
     "url-me": {"confidence": 16},
 }
+
+# Generators of a size that trains in seconds.
+QUICK = {"vec2face": {"size": "tiny32", "epochs": 1, "batch_size": 8, "warmup_epochs": 0.0}}
 
 HOST = Host.start()
 CATALOG = HOST.catalog
@@ -78,6 +82,19 @@ def test_trainers(spec, tmp_path: Path) -> None:
     if spec.name == "url-attributes":
         more["table"] = str(attributes_of_toys(tmp_path / "table.csv"))
     check_trainer(spec, tmp_path, loss=lambda classes, size: made.build(classes, size, made.options()), **more)
+
+
+@pytest.mark.parametrize("spec", offers("generators"))
+def test_generators(spec, tmp_path: Path) -> None:
+    for trainer in (spec.extractor, spec.judge, spec.downstream):
+        assert CATALOG.find("trainers", trainer) or CATALOG.find("embedders", trainer)
+    network = CATALOG.get("backbones", "tinynet").spec
+    check_generator(
+        spec,
+        tmp_path,
+        options=spec.options(**QUICK.get(spec.name, {})),
+        extractor=lambda: network.build(network.options(embedding_size=32)),
+    )
 
 
 @pytest.mark.parametrize("spec", offers("protocols"))

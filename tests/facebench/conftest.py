@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,7 +33,7 @@ from facebench import (
 from facebench.config import load
 from facebench.host import Host
 from facebench.progress import Bars
-from facebench.testing import TinyBackbone, TinyLoss, toy_faces
+from facebench.testing import TinyBackbone, TinyGenerator, TinyLoss, toy_faces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +70,20 @@ class Weighing:
     """Options of the toy protocol."""
 
     bias: float = option(default=0.0, help="added to the score")
+
+
+@options
+class Making:
+    """Options of the toy generator."""
+
+    epochs: int = option(default=3, help="does nothing")
+
+
+@options
+class Sketching:
+    """How the toy generator draws."""
+
+    contrast: float = option(default=1.0, help="does nothing", ge=0)
 
 
 @options
@@ -129,6 +143,18 @@ class Toy:
         )
 
 
+class Judge(Toy):
+    """Judges a set of faces: counts them, and what there is to compare them with."""
+
+    def faces_of(self, data, /, *, reference=None, beside=None):
+        self.counts = {"reference": len(reference), "beside": len(beside) if beside is not None else 0}
+        return data
+
+    def evaluate(self, embeddings, faces, /, *, seed: int) -> Evaluation:
+        found = super().evaluate(embeddings, faces, seed=seed)
+        return replace(found, counts=getattr(self, "counts", {}))
+
+
 @dataclass
 class Point:
     """An entry point, as far as the host looks at it."""
@@ -169,7 +195,7 @@ class Bench:
         return load(None, changes=changes, flags={**given, **flags})
 
     def plan(self, *changes: str, **flags: Any):
-        from facebench.plan import make
+        from facebench.planning import make
 
         return make(self.settings(*changes, **flags), self.host.catalog)
 
@@ -183,6 +209,12 @@ class Bench:
 
         settings = self.settings(*changes, **{"protocols": None, **flags})
         return train(settings, self.host, progress=Bars(quiet=True), fresh=fresh)
+
+    def generate(self, out: Path, *changes: str, fresh: bool = False, **flags: Any):
+        from facebench.runner import generate
+
+        settings = self.settings(*changes, **{"plugin": "maker", **flags})
+        return generate(settings, self.host, out, progress=Bars(quiet=True), fresh=fresh)
 
     @property
     def runs(self) -> list[str]:
@@ -222,6 +254,21 @@ def _offers(told: list[tuple[Any, ...]], built: list[Any]) -> dict[str, Any]:
         options=Count,
         build=lambda path, chosen: toy_faces(num_classes=chosen.identities, per_class=4, size=SIZE),
     )
+    maker = GeneratorSpec(
+        name="maker",
+        summary="x",
+        build=lambda chosen, drawing: TinyGenerator(SIZE),
+        options=Making,
+        drawing=Sketching,
+        extractor="tiny",
+        judge="tiny",
+        downstream="tiny",
+        demo={
+            "generation": {"identities": 3, "images_per_id": 4, "encoding": "png"},
+            "generator": {"epochs": 1},
+            "judge": {"trainer": {"epochs": 1}},
+        },
+    )
     return {
         "facebench_backbones": lambda: backbones,
         "facebench_losses": lambda: [
@@ -237,12 +284,19 @@ def _offers(told: list[tuple[Any, ...]], built: list[Any]) -> dict[str, Any]:
             EmbedderSpec(name="means", summary="x", build=embedder, options=Placing),
             EmbedderSpec(name="fixed", summary="x", build=embedder),
         ],
-        "facebench_generators": lambda: [GeneratorSpec(name="maker", summary="x", build=lambda chosen: None)],
+        "facebench_generators": lambda: [maker],
         "facebench_datasets": lambda: [data],
-        "facebench_protocols": lambda: [
-            ProtocolSpec(name=name, summary="x", options=Weighing, build=partial(Toy, name))
-            for name in ("toy", "other")
-        ],
+        "facebench_protocols": lambda: (
+            [
+                ProtocolSpec(name=name, summary="x", options=Weighing, build=partial(Toy, name))
+                for name in ("toy", "other")
+            ]
+            + [
+                ProtocolSpec(
+                    name="judged", summary="x", build=partial(Judge, "judged"), options=Weighing, judges_faces=True
+                )
+            ]
+        ),
     }
 
 

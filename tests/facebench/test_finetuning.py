@@ -13,7 +13,7 @@ from facebench import Preprocess
 from facebench.checkpoints import read_checkpoint
 from facebench.config import load
 from facebench.errors import ConfigError, DataError, FacebenchError
-from facebench.plan import make
+from facebench.planning import make
 
 # Nothing moves: what comes out is what went in.
 STILL = ("trainer.epochs=0",)

@@ -7,7 +7,8 @@ import pytest
 from facebench.config import load, to_toml
 from facebench.errors import ConfigError, DataError, FacebenchError, UnknownName
 from facebench.host import Host
-from facebench.plan import checkpoint_folder, content_hash, make
+from facebench.plan import checkpoint_folder, content_hash
+from facebench.planning import make
 
 # Names.
 
@@ -35,11 +36,6 @@ def test_what_is_wrong_is_said_in_one_line(bench, flags, changes, said):
         bench.plan(*changes, **flags)
     assert str(error.value).startswith(said)
     assert "\n" not in str(error.value)
-
-
-def test_a_generator_is_refused_with_the_reason(bench):
-    with pytest.raises(FacebenchError, match="'maker' is a generator; this version runs trainers and embedders only"):
-        bench.plan(plugin="maker")
 
 
 def test_a_protocol_asked_for_twice_is_evaluated_once(bench):

@@ -8,7 +8,7 @@ import facebench.api
 from facebench.checkpoints import read_checkpoint
 from facebench.config import load
 from facebench.errors import ConfigError, DataError, UnknownName
-from facebench.plan import make
+from facebench.planning import make
 from facebench.store import find_results
 
 

@@ -13,7 +13,7 @@ from facebench import ConfigError, FacebenchError, Features
 from facebench_backbones.iresnet import IResNet
 from facebench_backbones.mobilefacenet import MobileFaceNet
 from facebench_backbones.plugin import facebench_backbones
-from facebench_backbones.tinynet import tinynet
+from facebench_backbones.tinynet import tinynet, tinynet32
 from facebench_backbones.vit import SIZES, Size, VisionTransformer, vit
 
 if TYPE_CHECKING:
@@ -72,13 +72,19 @@ def test_size_and_work_agree_with_the_reference(name: str, millions: float, bill
     assert counter.get_total_flops() / 2e9 == pytest.approx(billions, abs=0.011)
 
 
-def test_tinynet_stays_tiny() -> None:
+@pytest.mark.parametrize(("make", "side", "millions"), [(tinynet, 112, 0.6), (tinynet32, 32, 0.8)])
+def test_tinynet_stays_tiny(make, side, millions) -> None:
     with torch.device("meta"):
-        network, images = tinynet().eval(), torch.empty(1, 3, 112, 112)
+        network, images = make().eval(), torch.empty(1, 3, side, side)
     with FlopCounterMode(display=False) as counter:
         assert network(images).vectors.shape == (1, 128)
-    assert 0.2e6 < sum(p.numel() for p in network.parameters()) < 0.6e6
-    assert counter.get_total_flops() / 2 < 12e6
+    assert 0.2e6 < sum(p.numel() for p in network.parameters()) < millions * 1e6
+    assert counter.get_total_flops() / 2 < 14e6
+
+
+def test_tinynet32_is_for_small_pictures() -> None:
+    with pytest.raises(FacebenchError, match=r"\(N, 3, 32, 32\)"):
+        tinynet32()(torch.zeros(2, 3, 112, 112))
 
 
 @pytest.mark.parametrize("family", SMALL)

@@ -29,6 +29,7 @@ def test_the_names() -> None:
         "vit_b",
         "vit_l",
         "tinynet",
+        "tinynet32",
     ]
 
 
@@ -36,11 +37,11 @@ def test_the_names() -> None:
 def test_each_offer_is_complete_and_builds_what_it_says(name: str) -> None:
     spec = SPECS[name]
     assert isinstance(spec, BackboneSpec)
-    assert spec.preprocess == Preprocess()
-    assert spec.cites or name == "tinynet"
+    assert spec.preprocess == Preprocess(size=(32, 32) if name == "tinynet32" else (112, 112))
+    assert spec.cites or name.startswith("tinynet")
     with torch.device("meta"):
         network = spec.build(spec.options(embedding_size=24)).eval()
-        vectors = network(torch.empty(1, 3, 112, 112)).vectors
+        vectors = network(torch.empty(1, 3, *spec.preprocess.size)).vectors
     assert network.embedding_size == 24
     assert vectors.shape == (1, 24)
 
