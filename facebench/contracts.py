@@ -49,8 +49,9 @@ class Face:
 class FaceDataset(Protocol):
     """Faces in a fixed order. Opened, never downloaded.
 
-    A data set may also have ``batch(indices) -> uint8 (N, H, W, 3)`` when it can do better than one face at a time, and
-    ``pictures``, a hash of pictures and keys without lists and labels, under which its embeddings are kept.
+    A data set may also have ``batch(indices) -> uint8 (N, H, W, 3)`` when it can do better than one face at a time,
+    ``pieces(indices)`` when it is made of other sets (see ``facebench.datasets.JoinedFaces``), and ``pictures``, a hash
+    of pictures and keys without lists and labels, under which its embeddings are kept.
     """
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -19,11 +20,25 @@ if TYPE_CHECKING:
     from facebench.contracts import FaceDataset
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Those of some faces that lie in one set.
+
+    Attributes:
+        faces: The set.
+        rows: Which of its faces, int64 (n,).
+        places: Where these are among the faces asked for, int64 (n,).
+    """
+
+    faces: FaceDataset
+    rows: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+
+
 class JoinedFaces:
     """A ``FaceDataset`` of the faces of several, one set after the other; keys are ``prefix/key``.
 
-    It has ``batch`` where one of the sets has it and all of them, as far as their first faces tell, show pictures of
-    one size.
+    Many faces at once are read from each set in its own way (``pieces``), be its pictures of another size.
 
     Args:
         sets: The data sets, each under the prefix of its keys, such as ``real`` and ``generated``.
@@ -49,8 +64,6 @@ class JoinedFaces:
         self.starts = np.cumsum([0, *map(len, self._sets)], dtype=np.int64)
         self.labels = _labels(self._sets, apart=labels == "apart")
         self.labels.setflags(write=False)
-        if _quick(self._sets):
-            self.batch = self._batch
 
     @property
     def num_classes(self) -> int:
@@ -94,20 +107,14 @@ class JoinedFaces:
         face = self._sets[part][place - int(self.starts[part])]
         return Face(face.image, int(self.labels[place]), f"{self._prefixes[part]}/{face.key}")
 
-    def _batch(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Several pictures at once, uint8 (N, H, W, 3)."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        part = np.searchsorted(self.starts, chosen, side="right") - 1
-        pictures: npt.NDArray[np.uint8] | None = None
+    def pieces(self, indices: npt.NDArray[np.int64]) -> list[Piece]:
+        """What of some faces, int64 (N,), lies in which set."""
+        part = np.searchsorted(self.starts, indices, side="right") - 1
+        found = []
         for number in np.unique(part).tolist():
-            rows = np.flatnonzero(part == number)
-            found = _several(self._sets[number], chosen[rows] - self.starts[number])
-            if pictures is None:
-                pictures = np.empty((len(chosen), *found.shape[1:]), dtype=np.uint8)
-            if found.shape[1:] != pictures.shape[1:]:
-                raise DataError(f"{self.name}: pictures of {found.shape[1:3]} beside some of {pictures.shape[1:3]}")
-            pictures[rows] = found
-        return np.empty((0, 0, 0, 3), dtype=np.uint8) if pictures is None else pictures
+            places = np.flatnonzero(part == number)
+            found.append(Piece(self._sets[number], indices[places] - self.starts[number], places))
+        return found
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}: {len(self)} faces, {self.num_classes} classes)"
@@ -122,30 +129,3 @@ def _labels(sets: tuple[FaceDataset, ...], *, apart: bool) -> npt.NDArray[np.int
         if apart:
             first += int(labels.max(initial=-1)) + 1
     return np.concatenate(found)
-
-
-def _quick(sets: tuple[FaceDataset, ...]) -> bool:
-    """Whether a set has a quick way, and all can be asked for many faces at once, since they are of one size."""
-    if not any(hasattr(faces, "batch") for faces in sets):
-        return False
-    try:
-        return len({faces[0].image.shape for faces in sets if len(faces)}) == 1
-    except DataError:  # a picture that is damaged or not there is a matter of who asks for it
-        return False
-
-
-def _several(faces: FaceDataset, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """Some pictures of one set, uint8 (n, H, W, 3); n is not 0.
-
-    Raises:
-        DataError: When they differ in size, or one cannot be decoded.
-    """
-    together = getattr(faces, "batch", None)
-    if together is not None:
-        images: npt.NDArray[np.uint8] = together(rows)
-        return images
-    single = [faces[row].image for row in rows.tolist()]
-    sizes = sorted({image.shape[:2] for image in single})
-    if len(sizes) > 1:
-        raise DataError(f"{faces.name}: pictures of {sizes[0]} beside some of {sizes[1]}")
-    return np.stack(single)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -56,8 +56,9 @@ def read_batch(
 ) -> Batch:
     """Reads faces by index.
 
-    A data set that has ``batch(indices)`` is asked for all of them; otherwise they are decoded one by one, in the
-    pool's threads (the JPEG decoder releases the interpreter lock) or here.
+    A data set that has ``batch(indices)`` is asked for all of them; one that is made of others has ``pieces(indices)``,
+    and each of these is read in its own way; otherwise they are decoded one by one, in the pool's threads (the JPEG
+    decoder releases the interpreter lock) or here.
 
     Args:
         dataset: The faces; read from several threads at once if a pool is given.
@@ -72,13 +73,14 @@ def read_batch(
         DataError: When a face cannot be read, or is not uint8 RGB; under ``skip`` only when that holds for all.
     """
     wanted = np.asarray(indices, dtype=np.int64)
-    together = getattr(dataset, "batch", None)
-    if together is not None:
-        try:
+    try:
+        if hasattr(dataset, "pieces"):
+            return _pieced(dataset, wanted, size, pool)
+        if (together := getattr(dataset, "batch", None)) is not None:
             return _fitted(together(wanted), dataset, wanted, size)
-        except (DataError, OSError):
-            if corrupt == "stop":
-                raise
+    except (DataError, OSError):
+        if corrupt == "stop":
+            raise
     out = np.empty((len(wanted), *size, 3), dtype=np.uint8)
     starts = range(0, len(wanted), _STRETCH)
 
@@ -96,6 +98,17 @@ def read_batch(
         resized=sum(resized for resized, _ in stretches),
         unreadable=tuple(dict.fromkeys(failed.values())),
     )
+
+
+def _pieced(dataset: Any, indices: npt.NDArray[np.int64], size: tuple[int, int], pool: Executor | None) -> Batch:
+    """Faces of a set that is made of others."""
+    images = np.empty((len(indices), *size, 3), dtype=np.uint8)
+    resized = 0
+    for piece in dataset.pieces(indices):
+        found = read_batch(piece.faces, piece.rows, size=size, pool=pool)
+        images[piece.places] = found.images
+        resized += found.resized
+    return Batch(images=images, labels=dataset.labels[indices], indices=indices, resized=resized)
 
 
 def _fitted(

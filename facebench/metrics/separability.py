@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from facebench.metrics.tiles import Ints
 
 _PANEL = 512  # columns of the second moment that exist at a time
-_ROWS = 1024
+_ROWS = 2048
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -167,7 +167,7 @@ def _tinynets() -> Iterator[BackboneSpec]:
     )
     yield BackboneSpec(
         name="tinynet32",
-        summary="small network for pictures of 32 x 32 and trials with them, 0.7 M parameters",
+        summary="small network for pictures of 32 x 32 and trials with them, 0.5 M parameters",
         options=TinyNetOptions,
         build=build_small,
         preprocess=Preprocess(size=(32, 32), color=PREPROCESS.color, mean=PREPROCESS.mean, std=PREPROCESS.std),

@@ -45,8 +45,9 @@ class JudgedFaces:
         self.parts = {
             part: range(end - len(faces), end) for (part, faces), end in zip(self.sets.items(), ends, strict=True)
         }
-        if hasattr(self._faces, "batch"):
-            self.batch = self._faces.batch
+        for quick in ("pieces", "batch"):  # ways to read many faces at once
+            if hasattr(self._faces, quick):
+                setattr(self, quick, getattr(self._faces, quick))
 
     @property
     def keys(self) -> Sequence[str]:

@@ -5,8 +5,9 @@
 Random vectors of 512 dimensions. The pass must run at 70 % of the rate of the bare float32 product, counting only what
 its N (N - 1) / 2 pairs need; screened in bfloat16, it must be faster than the bare product could be, where there are
 units for that. The time that 300,000 take follows from the pairs. Times are those of the clock, so let the machine do
-nothing else; both are measured in turn, and the middle one of a few rounds counts. FACEBENCH_BENCH_SCALE=0.25 takes a quarter of the identities; the
-required figures hold at full size only. With FACEBENCH_BENCH_DEVICE=cuda 300,000 are passed over on the accelerator.
+nothing else; both are measured in turn, and the middle one of a few rounds counts. FACEBENCH_BENCH_SCALE=0.25 takes a
+quarter of the identities; the required figures hold at full size only. With FACEBENCH_BENCH_DEVICE=cuda 300,000 are
+passed over on the accelerator.
 """
 
 from __future__ import annotations

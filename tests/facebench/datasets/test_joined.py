@@ -40,44 +40,43 @@ def test_faces_without_a_label_stay_without():
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 29), max_size=12))
+@given(st.lists(st.integers(0, 29), min_size=1, max_size=12))
 def test_batches_are_the_faces_one_by_one(indices):
     joined = JoinedFaces({"a": REAL, "b": OTHER, "c": REAL})
-    wanted = [joined[index].image for index in indices]
-    found = joined.batch(np.array(indices, dtype=np.int64))
-    assert [image.tobytes() for image in found] == [image.tobytes() for image in wanted]
+    wanted = [joined[index] for index in indices]
+    found = read_batch(joined, indices, size=(32, 32))
+    assert [image.tobytes() for image in found.images] == [face.image.tobytes() for face in wanted]
+    assert found.labels.tolist() == [face.label for face in wanted]
+    assert found.indices.tolist() == indices
 
 
-def test_a_quick_set_beside_files_is_read_quickly(tmp_path, faces, monkeypatch):
-    files = ImageFolder(faces.folder(tmp_path, {f"{i}/a.jpg": faces.jpeg(i, size=32) for i in range(4)}))
+def test_each_set_is_read_in_its_own_way(tmp_path, faces, monkeypatch):
+    files = ImageFolder(faces.folder(tmp_path, {f"{i}/a.jpg": faces.jpeg(i, size=64) for i in range(4)}))
     joined = JoinedFaces({"drawn": REAL, "files": files})
     check_dataset(joined, training=True)
-    rows = [13, 2, 15, 2, 12]
-    np.testing.assert_array_equal(joined.batch(np.array(rows)), [joined[row].image for row in rows])
-    there = pickle.loads(pickle.dumps(JoinedFaces({"files": files})))
-    assert not hasattr(there, "batch")  # threads decode files better
-    assert there[3].label == 3
+    monkeypatch.setattr(type(REAL), "__getitem__", lambda *_: pytest.fail("a face was read alone"))
+    batch = read_batch(joined, [13, 2, 15, 2, 12], size=(32, 32))
+    assert batch.resized == 3
+    assert np.array_equal(batch.images[[1, 3]], REAL.batch(np.array([2, 2])))
+    assert pickle.loads(pickle.dumps(JoinedFaces({"files": files})))[3].label == 3
 
 
-def test_sets_of_other_sizes_are_read_one_by_one():
-    large = toy_faces(num_classes=2, per_class=2, size=64)
-    joined = JoinedFaces({"a": REAL, "b": large})
-    assert not hasattr(joined, "batch")
-    assert read_batch(joined, range(len(joined)), size=(32, 32)).resized == 4
+def test_joints_may_be_joined():
+    inner = JoinedFaces({"a": REAL, "b": OTHER})
+    outer = JoinedFaces({"x": inner, "y": OTHER})
+    rows = list(range(len(outer)))[::-3]
+    assert np.array_equal(read_batch(outer, rows, size=(32, 32)).images, [outer[row].image for row in rows])
 
 
-def test_sizes_that_change_within_a_set_are_an_error(tmp_path, faces):
-    mixed = {"0/a.jpg": faces.jpeg(0, size=32), "0/b.jpg": faces.jpeg(1), "0/c.jpg": faces.jpeg(2)}
-    joined = JoinedFaces({"drawn": REAL, "files": ImageFolder(faces.folder(tmp_path, mixed))})
-    for rows in ([12, 13], [0, 13]):
-        with pytest.raises(DataError, match=r"pictures of \(\d+, \d+\) beside some of"):
-            joined.batch(np.array(rows))
-
-
-def test_a_first_picture_that_is_damaged_is_no_matter_of_the_joint(tmp_path, faces):
+def test_a_damaged_picture_is_named_or_skipped(tmp_path, faces):
     files = ImageFolder(faces.folder(tmp_path, {"0/a.jpg": b"", "0/b.jpg": faces.jpeg(1)}))
     joined = JoinedFaces({"drawn": REAL, "files": files})
     assert joined[13].key == "files/0/b"
+    with pytest.raises(DataError, match=r"0/a"):
+        read_batch(joined, [3, 12], size=(32, 32))
+    skipped = read_batch(joined, [3, 12], size=(32, 32), corrupt="skip")
+    assert skipped.indices.tolist() == [3, 3]
+    assert len(skipped.unreadable) == 1
 
 
 def test_fingerprints_tell_sets_prefixes_and_labels_apart():
