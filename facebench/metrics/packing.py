@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from facebench.metrics.products import Singles
 
-_HEIGHT = 2048  # candidates at a time
-_WIDTH = {"cpu": 2048, "other": 8192}  # accepted vectors at a time: a block has 16 MiB, or 64 on a device
+# Candidates at a time, and accepted vectors at a time; see the size of blocks in facebench.metrics.tiles.
+_HEIGHT = 1344
+_WIDTH = {"cpu": 1344, "other": 12288}
 _LEAST = 1024  # vectors there is room for at first
 
 

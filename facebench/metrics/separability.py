@@ -179,8 +179,8 @@ def neighbours(
     """Returns what all counts of separated identities are made of, from one pass over all pairs.
 
     Scores are exact as :mod:`facebench.metrics.cosines` has them, so nothing depends on the device, the screen, or how
-    the work was cut. Memory beyond the input is a copy of it, half of one where products are screened, and a block: 16
-    MiB on the processor, 64 MiB on a device; some sixteen times that where most pairs are above a threshold.
+    the work was cut. Memory beyond the input is a copy of it, half of one where products are screened, and a block: 7
+    MiB on the processor, 64 MiB on a device; some twenty times that where most pairs are above a threshold.
     Several processes that have joined (:mod:`facebench.ranks`) share the work and all get the result.
 
     Args:

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SIDE = {"cpu": 2048, "other": 4096}  # rows and columns of a block: 16 MiB, or 64 to fill an accelerator
+# Rows and columns of a block: 7 MiB, what a cache holds, and 64, what fills an accelerator. No power of two on the
+# processor, with which the rows of a block would compete for the same places in the cache.
+_SIDE = {"cpu": 1344, "other": 4096}
+_MANY_THREADS = 4
 _SMALL = 1 << 17  # fewer scores than this are not worth a second thread
 _PAIR_BYTES = 1 << 20  # of vectors whose pairs are scored exactly at a time, each side; on a device, more
 _STRIP = 1 << 20  # scores of a block that are sifted at a time; on a device, more
@@ -99,8 +102,10 @@ class Tiles:
         height, width = min(side, len(first.single)), min(side, len(second.single))
         self._block = torch.empty(height * width, device=self._device)
         self._here = self._device.type == "cpu"
-        # NumPy sifts with one thread; as many of them as multiply keep the others from waiting.
-        self._threads = torch.get_num_threads() if self._here else 1
+        # NumPy sifts with one thread. More of them are worth it only where there are many, for those that have just
+        # multiplied stay awake for a while.
+        threads = torch.get_num_threads() if self._here else 1
+        self._threads = threads if threads >= _MANY_THREADS else 1
         self._pool = ThreadPoolExecutor(self._threads)
 
     def pairs(
@@ -222,7 +227,8 @@ class Tiles:
         def some(start: int) -> Singles:
             i, j = first[start : start + step], second[start : start + step]
             if self._here:
-                whole: npt.NDArray[Any] = np.einsum("nd,nd->n", left.numpy()[i], right.numpy()[j], dtype=np.float64)
+                rows = left.numpy().take(i, axis=0), right.numpy().take(j, axis=0)
+                whole: npt.NDArray[Any] = np.einsum("nd,nd->n", *rows, dtype=np.float64)
                 return whole.astype(np.float32)
             at, to = (torch.from_numpy(side).to(self._device) for side in (i, j))
             found: Singles = (left[at].double() * right[to].double()).sum(dim=1).float().cpu().numpy()

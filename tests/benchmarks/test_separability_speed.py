@@ -176,12 +176,12 @@ def compare(benchmark, plain, ours, required):
 
 
 def test_a_stream(benchmark, identities):
-    """What the greedy filter takes for the same pairs, in blocks of 2,000."""
+    """What the greedy filter takes for the same pairs, in blocks of 2,688."""
 
     def walk():
         walker = GreedyFilter(0.3, size=SIZE)
-        for start in range(0, len(identities), 2000):
-            walker.admit(identities[start : start + 2000])
+        for start in range(0, len(identities), 2688):
+            walker.admit(identities[start : start + 2688])
         assert walker.accepted == len(identities)
 
     share = told(benchmark, len(identities), *benchmark.pedantic(in_turn, args=(walk, identities, 3), rounds=1))

@@ -42,7 +42,7 @@ def admitted(walker, some, ends):
 )
 def test_the_outcome_is_that_of_brute_force_however_the_stream_is_cut(stream, tau, height, width, few):
     some, ends = stream
-    sizes = {"_HEIGHT": height, "_WIDTH": {"cpu": width}, "_LEAST": 1}
+    sizes = {"_HEIGHT": height, "_WIDTH": {"cpu": width, "other": 1}, "_LEAST": 1}
     with patch.multiple(packing, **sizes), patch.multiple(tiles, _FEW=few):
         walker = GreedyFilter(tau, size=some.shape[1])
         found = admitted(walker, some, ends)

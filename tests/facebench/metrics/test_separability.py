@@ -111,7 +111,7 @@ def test_several_threads_find_the_same(monkeypatch):
     whole = neighbours(some, [0.0, 0.4])
     for name, value in (("_SMALL", 0), ("_PAIR_BYTES", 1), ("_FEW", 1)):
         monkeypatch.setattr(tiles, name, value)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
     found = neighbours(some, [0.0, 0.4])
     for name in ("previous", "nearest", "first_later", "packed", "above"):
         np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
@@ -170,10 +170,10 @@ def test_three_counts_of_clusters():
 
 @pytest.mark.parametrize("screen", ["never", "bfloat16"])
 def test_blocks_of_the_usual_size(screen):
-    some = crowd(2200, dim=48)
+    some = crowd(2800, dim=48)
     scores, tau = exact(some), np.float32(0.4)
     found = neighbours(some, [0.4], screen=screen)
-    assert found.above[0] == (scores[np.triu_indices(2200, 1)] > tau).sum()
+    assert found.above[0] == (scores[np.triu_indices(2800, 1)] > tau).sum()
     np.testing.assert_array_equal(found.packed[0], greedy(scores, tau))
     np.fill_diagonal(scores, -np.inf)
     np.testing.assert_array_equal(found.nearest, scores.max(axis=0))
