@@ -42,11 +42,14 @@ class Made:
         generator: With its weights.
         method: What a result says of it; its embedder is the network that the generator learned from.
         checkpoint: Its weights on disk.
+        real: The faces that it was trained on, opened; None where it was not trained now. All methods of a run share
+            them, so that drawn faces are drawn once.
     """
 
     generator: Generator
     method: Method
     checkpoint: Checkpoint
+    real: FaceDataset | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +96,15 @@ def make(
         checkpoint = read_checkpoint(checkpoint_folder(plan.settings.weights) or plan.settings.weights)
         assert plan.backbone is not None
         network = plan.backbone.offer.spec.build(plan.backbone.options)
-        learned_from, people = plan.backbone, frozenset[str]()
+        learned_from, people, real = plan.backbone, frozenset[str](), None
     else:
-        extractor = obtain(plan.parts["extractor"], cache=cache, fresh=fresh, progress=progress)
-        part = plan.parts["extractor"]
+        real = training_set(plan)
+        part = replace(plan.parts["extractor"], given=real)
+        extractor = obtain(part, cache=cache, fresh=fresh, progress=progress)
         if extractor.network is None or part.backbone is None:
             raise ConfigError(f"extractor: {part.method.name!r} gave no network that a generator could learn from")
         network, learned_from, people = extractor.network, part.backbone, extractor.people
-        job = _job(plan, extractor, device=device, cache=cache, progress=progress, epoch_ended=epoch_ended)
+        job = _job(plan, extractor, real, device=device, cache=cache, progress=progress, epoch_ended=epoch_ended)
         if fresh:
             _forget(cache, job.folder)
         checkpoint = generator.fit(job)
@@ -109,7 +113,7 @@ def make(
     recipe = checkpoint.recipe
     model = f"{recipe.generator} after {recipe.backbone}, trained on {recipe.data}"
     subject = subject_of(plan, embedder, model, checkpoint.sha256)
-    return Made(generator, Method(embedder, subject, checkpoint, people, network), checkpoint)
+    return Made(generator, Method(embedder, subject, checkpoint, people, network), checkpoint, real)
 
 
 def draw(plan: Plan, made: Made, out: Path, *, form: Form, progress: Progress) -> Generated:
@@ -169,12 +173,13 @@ def show(plan: Plan, made: Made, asked: Sequence[Opened], *, cache: Cache, fresh
         _forget(cache, folder)
     draw(plan, made, folder, form="tar", progress=progress)
     faces = open_images(folder)
-    real = training_set(plan)
+    real = made.real if made.real is not None else training_set(plan)
     methods, warnings, found = {}, {}, []
     judge = downstream = None
     for one in asked:
         if one.choice.offer.spec.judges_faces:
-            judge = judge or obtain(plan.parts["judge"], cache=cache, fresh=fresh, progress=progress)
+            part = replace(plan.parts["judge"], given=real)
+            judge = judge or obtain(part, cache=cache, fresh=fresh, progress=progress)
             method = replace(judge, subject=_judged(made, judge), people=frozenset())
             warnings[one.choice.name] = _partial(judge, made)
             one = replace(one, faces=_faces_to_judge(plan, one, faces, real))
@@ -189,13 +194,13 @@ def show(plan: Plan, made: Made, asked: Sequence[Opened], *, cache: Cache, fresh
 def _job(
     plan: Plan,
     extractor: Method,
+    dataset: FaceDataset,
     *,
     device: str,
     cache: Cache,
     progress: Progress,
     epoch_ended: Callable[[int, Mapping[str, float]], None],
 ) -> GeneratorJob:
-    dataset = training_set(plan)
     recipe = by_first(lambda: _recipe(plan, extractor, dataset))
     return GeneratorJob(
         extractor=cast("nn.Module", extractor.network),
