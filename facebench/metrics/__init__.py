@@ -86,7 +86,8 @@ from facebench.metrics.pooledpairs import PooledPairPoint, pooled_pair_tar
 from facebench.metrics.retrieval import MeanAveragePrecision, Retrieval, retrieve
 from facebench.metrics.roc import Roc, auc, roc_curve
 from facebench.metrics.scoring import score_pairs
-from facebench.metrics.separability import Neighbours, nearest_between, neighbours
+from facebench.metrics.separability import Closest, Neighbours, nearest_between, neighbours
+from facebench.metrics.sweep import Keep
 from facebench.metrics.tar import TAR_RULES, OperatingPoint, operating_points, tar_at_far
 from facebench.metrics.template_intervals import TarIntervals, linked_subjects, template_bootstrap
 from facebench.metrics.templates import Pooled, pool
@@ -100,6 +101,7 @@ __all__ = [
     "TAR_RULES",
     "TPIR_RULES",
     "BootstrapIntervals",
+    "Closest",
     "DialectAccuracy",
     "Difference",
     "Discrepancy",
@@ -112,6 +114,7 @@ __all__ = [
     "Groups",
     "IdentityMeans",
     "IntervalEstimate",
+    "Keep",
     "McNemar",
     "MeanAveragePrecision",
     "MeanOpenSetPoint",
