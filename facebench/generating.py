@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from facebench.config import plain
+from facebench.config import GenerationSettings, build_options, plain
 from facebench.contracts import DataProtocol, Recipe, fingerprint_of
 from facebench.datasets import JoinedFaces, open_images
 from facebench.errors import ConfigError, PluginError
 from facebench.generation import Drawing, generate
 from facebench.generators import GeneratorJob
 from facebench.launching import by_first, device_of
-from facebench.method import Method, in_words, network_embedder, obtain, subject_of, training_set
+from facebench.method import Method, network_embedder, obtain, subject_of, training_set
+from facebench.plan import checkpoint_folder
 from facebench.ranks import wait, world
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from facebench.generation.drawing import Form
     from facebench.generators import Generator
     from facebench.plan import Plan
+    from facebench.results import Subject
     from facebench.store import Cache
     from facebench.validating import Opened
 
@@ -91,7 +93,6 @@ def make(
     device = device_of(plan.settings.device)
     if plan.settings.weights is not None:
         from facebench.checkpoints import read_checkpoint
-        from facebench.plan import checkpoint_folder
 
         checkpoint = read_checkpoint(checkpoint_folder(plan.settings.weights) or plan.settings.weights)
         assert plan.backbone is not None
@@ -111,7 +112,7 @@ def make(
     generator.load(checkpoint.folder, extractor=network, preprocess=checkpoint.preprocess, device=device)
     embedder = network_embedder(learned_from, network, checkpoint.preprocess, checkpoint.sha256, device=device)
     recipe = checkpoint.recipe
-    model = f"{recipe.generator} after {recipe.backbone}, trained on {recipe.data}"
+    model = f"{recipe.generator} after {recipe.backbone}, trained on {recipe.data}{_said(_of_training(plan))}"
     subject = subject_of(plan, embedder, model, checkpoint.sha256)
     return Made(generator, Method(embedder, subject, checkpoint, people, network), checkpoint, real)
 
@@ -180,8 +181,8 @@ def show(plan: Plan, made: Made, asked: Sequence[Opened], *, cache: Cache, fresh
         if one.choice.offer.spec.judges_faces:
             part = replace(plan.parts["judge"], given=real)
             judge = judge or obtain(part, cache=cache, fresh=fresh, progress=progress)
-            method = replace(judge, subject=_judged(made, judge), people=frozenset())
-            warnings[one.choice.name] = _partial(judge, made)
+            method = replace(judge, subject=_judged(plan, made, judge), people=frozenset())
+            warnings[one.choice.name] = _favoured(judge, made)
             one = replace(one, faces=_faces_to_judge(plan, one, faces, real))
         else:
             downstream = downstream or _downstream(plan, made, faces, real, cache=cache, fresh=fresh, progress=progress)
@@ -259,14 +260,41 @@ def _faces_to_judge(plan: Plan, one: Opened, faces: FaceDataset, real: FaceDatas
     return one.protocol.faces_of(faces, reference=real, beside=one.faces if comparable else None)
 
 
-def _judged(made: Made, judge: Method) -> Any:
+def _judged(plan: Plan, made: Made, judge: Method) -> Subject:
     """What a result says of faces that a judge has looked at."""
     drawn = made.method.subject
     notes = {"judge": judge.subject.model, "weights of the judge": judge.subject.weights, **judge.subject.notes}
-    return drawn.model_copy(update={"embedding_size": judge.embedder.embedding_size, "notes": notes})
+    model = f"{drawn.model}{_said(_of_drawing(plan))}"
+    return drawn.model_copy(update={"model": model, "embedding_size": judge.embedder.embedding_size, "notes": notes})
 
 
-def _partial(judge: Method, made: Made) -> tuple[str, ...]:
+def _of_training(plan: Plan) -> list[str]:
+    """Which options of the generator's training differ from the usual ones."""
+    demo = _demo(plan)
+    usual = plain(build_options(type(plan.method.options), demo.get("generator", {}), "generator"))
+    said = [f"generator.{key}={value}" for key, value in plan.method.decides.items() if value != usual.get(key, value)]
+    return said if plan.trains else []
+
+
+def _of_drawing(plan: Plan) -> list[str]:
+    """Which options of drawing differ from the usual ones, and the seed."""
+    chosen, usual = plan.settings.generation, GenerationSettings(**_demo(plan).get("generation", {}))
+    default = usual.model_dump(mode="json") | plain(build_options(type(plan.drawing), usual.options, "generation"))
+    found = chosen.model_dump(mode="json") | plain(plan.drawing)
+    said = [f"generation.{key}={value}" for key, value in found.items() if key != "form" and value != default[key]]
+    return said + ([f"seed={plan.settings.seed}"] if plan.settings.seed else [])
+
+
+def _demo(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
+    """What the generator suggests for the built-in faces, where these are used."""
+    return plan.method.offer.spec.demo if plan.settings.train_data.name == "demo" else {}
+
+
+def _said(deviations: list[str]) -> str:
+    return f" ({', '.join(deviations)})" if deviations else ""
+
+
+def _favoured(judge: Method, made: Made) -> tuple[str, ...]:
     """A warning where the judge is the network that the generator was trained to please."""
     if judge.subject.weights not in (made.checkpoint.recipe.start, made.checkpoint.sha256):
         return ()
@@ -289,9 +317,9 @@ def _downstream(
         faces = JoinedFaces({"real": real, "generated": faces})
     method = obtain(replace(part, given=faces), cache=cache, fresh=fresh, progress=progress)
     drawn, own = made.method.subject, method.subject
-    checkpoint = method.checkpoint
-    what = in_words(checkpoint.recipe) if checkpoint is not None else own.model
+    what = own.model
     if plan.settings.downstream.faces == "mixed":
         what = f"{what} ({real.name} and generated faces)"
+    what += _said([*_of_training(plan), *_of_drawing(plan)])
     subject = own.model_copy(update={"plugin": drawn.plugin, "distribution": drawn.distribution, "model": what})
     return replace(method, subject=subject)

@@ -117,7 +117,7 @@ def _loaded(plan: Plan, weights: Path) -> Method:
     sha256 = load_weights(folder or weights, backbone)
     preprocess = stored.preprocess if stored else chosen.offer.spec.preprocess
     embedder = network_embedder(chosen, backbone, preprocess, sha256, device=device_of(plan.settings.device))
-    model = in_words(stored.recipe) if stored else f"{chosen.name}, weights {weights.name}"
+    model = _in_words(stored.recipe) if stored else f"{chosen.name}, weights {weights.name}"
     return Method(embedder, subject_of(plan, embedder, model, sha256), network=backbone)
 
 
@@ -138,7 +138,7 @@ def network_embedder(
     return TorchEmbedder(backbone, preprocess, device=device, fingerprint=fingerprint_of(decides), notes={})
 
 
-def in_words(recipe: Recipe) -> str:
+def _in_words(recipe: Recipe) -> str:
     """What was trained on what."""
     how = f"fine-tuned from {recipe.start[:8]} on" if recipe.start else "trained on"
     return f"{recipe.backbone} + {recipe.loss}, {how} {recipe.data}"
@@ -184,7 +184,7 @@ def _trained(
     load_weights(checkpoint.folder, begun.backbone)
     chosen = _needed(plan.backbone)
     embedder = network_embedder(chosen, begun.backbone, checkpoint.preprocess, checkpoint.sha256, device=device)
-    model = in_words(recipe) + _deviations(plan)
+    model = _in_words(recipe) + _deviations(plan)
     subject = subject_of(plan, embedder, model, checkpoint.sha256)
     # Keys of drawn faces are numbers that every population counts anew; they name nobody.
     people = people_in(dataset.keys) if plan.train_data is None else frozenset[str]()

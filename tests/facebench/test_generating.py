@@ -55,6 +55,15 @@ def test_a_judge_that_the_generator_learned_from_is_told(bench):
     assert any("the judge is the network that the generator learned from" in one for one in outcome.results[0].warnings)
 
 
+def test_a_result_says_what_was_unusual(bench):
+    changes = ("generation.images_per_id=5", "generation.contrast=2", "generator.epochs=2")
+    outcome = bench.run(*changes, plugin="maker", protocols=("judged", "toy"), seed=3)
+    judged, toy = (one.subject.model for one in outcome.results)
+    told = "(generator.epochs=2) (generation.images_per_id=5, generation.contrast=2.0, seed=3)"
+    assert judged == f"maker after tinier, trained on toy {told}"
+    assert toy.endswith("(generator.epochs=2, generation.images_per_id=5, generation.contrast=2.0, seed=3)")
+
+
 def test_a_mixed_training_has_both(bench):
     outcome = bench.run("downstream.faces=mixed", plugin="maker", protocols=("toy",))
     assert outcome.results[0].subject.model.endswith("(toy and generated faces)")
