@@ -20,7 +20,7 @@ PAPER = (
 
 # Settings for the built-in faces: everything that two CPU cores finish in four minutes.
 DEMO: dict[str, dict[str, Any]] = {
-    "train_data": {"images": 18},
+    "train_data": {"images": 16},
     "generator": {"size": "tiny32", "epochs": 1, "batch_size": 32, "learning_rate": 2e-3, "warmup_epochs": 0.2},
     "generation": {"identities": 200, "images_per_id": 10},
     "extractor": {"backbone": {"name": "tinynet32"}, "trainer": {"epochs": 5}},

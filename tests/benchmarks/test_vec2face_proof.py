@@ -1,7 +1,7 @@
 """Whether the small generator draws the person it was told to: trained on drawn faces, tried on people it never saw.
 
 Not a timing: some minutes of training, then figures for docs/results.md and a picture. ``FACEBENCH_BENCH_SCALE`` below 1
-shortens the training; the thresholds are those of the whole one.
+shortens the training; the thresholds are those of the whole one. ``FACEBENCH_BENCH_PICTURE`` names the picture.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from facebench_vec2face.learner import Learner
 from facebench_vec2face.painter import Painter
 
 SCALE = float(os.environ.get("FACEBENCH_BENCH_SCALE", "1"))
+PICTURE = os.environ.get("FACEBENCH_BENCH_PICTURE")
 SIGMAS = (0.3, 0.5, 0.7, 0.9)
 
 
@@ -85,7 +86,7 @@ def test_the_generator_draws_the_person_it_is_told_to(made, capsys):
             f"sigma {sigma}: genuine {by_own[0]:.3f} (second {by_other[0]:.3f}), "
             f"impostor {by_own[1]:.3f} (second {by_other[1]:.3f})"
         )
-    _picture(real, drawn, Path(os.environ.get("FACEBENCH_BENCH_PICTURE", generator / "proof.png")))
+    _picture(real, drawn, Path(PICTURE or generator / "proof.png"))
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     assert own >= 0.8
