@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from facebench import __version__
 from facebench.config import GenerationSettings, build_options, plain
 from facebench.contracts import DataProtocol, Recipe, fingerprint_of
 from facebench.datasets import JoinedFaces, open_images
@@ -16,7 +17,7 @@ from facebench.errors import ConfigError, PluginError
 from facebench.generation import Drawing, generate
 from facebench.generators import GeneratorJob
 from facebench.launching import by_first, device_of
-from facebench.method import Method, network_embedder, obtain, subject_of, training_set
+from facebench.method import Method, network_embedder, obtain, people_in, subject_of, training_set
 from facebench.plan import checkpoint_folder
 from facebench.ranks import wait, world
 
@@ -62,11 +63,13 @@ class Shown:
         asked: The protocols, those that judge faces with the generated ones in the place of their own.
         methods: Who embeds for each protocol, by its name.
         warnings: What a reader must know, by protocol.
+        on_demo: Whether the generator learned from drawn faces.
     """
 
     asked: list[Opened]
     methods: Mapping[str, Method]
     warnings: Mapping[str, tuple[str, ...]]
+    on_demo: bool
 
 
 def make(
@@ -112,7 +115,7 @@ def make(
     generator.load(checkpoint.folder, extractor=network, preprocess=checkpoint.preprocess, device=device)
     embedder = network_embedder(learned_from, network, checkpoint.preprocess, checkpoint.sha256, device=device)
     recipe = checkpoint.recipe
-    model = f"{recipe.generator} after {recipe.backbone}, trained on {recipe.data}{_said(_of_training(plan))}"
+    model = f"{recipe.generator} after {recipe.backbone}, trained on {recipe.data}{_said(_of_training(plan, recipe))}"
     subject = subject_of(plan, embedder, model, checkpoint.sha256)
     return Made(generator, Method(embedder, subject, checkpoint, people, network), checkpoint, real)
 
@@ -168,13 +171,15 @@ def show(plan: Plan, made: Made, asked: Sequence[Opened], *, cache: Cache, fresh
     chosen = plan.settings.generation
     decides = chosen.model_dump(mode="json", exclude={"form"}) | plain(plan.drawing)
     code = str(plan.method.offer.plugin)
-    name = fingerprint_of([made.checkpoint.sha256, decides, plan.settings.seed, code])
+    name = fingerprint_of([__version__, made.checkpoint.sha256, decides, plan.settings.seed, code])
     folder = cache.generated(f"{plan.method.name}-{chosen.identities}x{chosen.images_per_id}-{name}")
     if fresh:
         _forget(cache, folder)
     draw(plan, made, folder, form="tar", progress=progress)
     faces = open_images(folder)
     real = made.real if made.real is not None else training_set(plan)
+    known = real.fingerprint == made.checkpoint.recipe.data_fingerprint
+    on_demo = known and plan.settings.train_data.name == "demo"
     methods, warnings, found = {}, {}, []
     judge = downstream = None
     for one in asked:
@@ -182,14 +187,16 @@ def show(plan: Plan, made: Made, asked: Sequence[Opened], *, cache: Cache, fresh
             part = replace(plan.parts["judge"], given=real)
             judge = judge or obtain(part, cache=cache, fresh=fresh, progress=progress)
             method = replace(judge, subject=_judged(plan, made, judge), people=frozenset())
-            warnings[one.choice.name] = _favoured(judge, made)
-            one = replace(one, faces=_faces_to_judge(plan, one, faces, real))
+            warnings[one.choice.name] = (*_favoured(judge, made), *_unknown(made, real, known=known))
+            comparable = plan.settings.data_root is not None or on_demo
+            beside = one.faces if comparable else None
+            one = replace(one, faces=_faces_to_judge(one, faces, reference=real if known else None, beside=beside))
         else:
             downstream = downstream or _downstream(plan, made, faces, real, cache=cache, fresh=fresh, progress=progress)
             method = downstream
         methods[one.choice.name] = method
         found.append(one)
-    return Shown(found, methods, warnings)
+    return Shown(found, methods, warnings, on_demo)
 
 
 def _job(
@@ -248,7 +255,9 @@ def _forget(cache: Cache, folder: Path) -> None:
     wait()
 
 
-def _faces_to_judge(plan: Plan, one: Opened, faces: FaceDataset, real: FaceDataset) -> FaceDataset:
+def _faces_to_judge(
+    one: Opened, faces: FaceDataset, *, reference: FaceDataset | None, beside: FaceDataset | None
+) -> FaceDataset:
     """The generated faces as the protocol wants them, with the real ones to compare with.
 
     Drawn people are no yardstick for faces that were learned from photographs, so without a data root the protocol's
@@ -256,38 +265,47 @@ def _faces_to_judge(plan: Plan, one: Opened, faces: FaceDataset, real: FaceDatas
     """
     if not isinstance(one.protocol, DataProtocol):
         raise PluginError(f"protocol {one.choice.name!r} says that it judges faces, but has no 'faces_of'")
-    comparable = plan.settings.data_root is not None or plan.settings.train_data.name == "demo"
-    return one.protocol.faces_of(faces, reference=real, beside=one.faces if comparable else None)
+    return one.protocol.faces_of(faces, reference=reference, beside=beside)
 
 
 def _judged(plan: Plan, made: Made, judge: Method) -> Subject:
     """What a result says of faces that a judge has looked at."""
     drawn = made.method.subject
     notes = {"judge": judge.subject.model, "weights of the judge": judge.subject.weights, **judge.subject.notes}
-    model = f"{drawn.model}{_said(_of_drawing(plan))}"
+    model = f"{drawn.model}{_said(_of_drawing(plan, made.checkpoint.recipe))}"
     return drawn.model_copy(update={"model": model, "embedding_size": judge.embedder.embedding_size, "notes": notes})
 
 
-def _of_training(plan: Plan) -> list[str]:
+def _unknown(made: Made, real: FaceDataset, *, known: bool) -> tuple[str, ...]:
+    """A warning where the training set at hand is not the one that the generator learned from."""
+    if known:
+        return ()
+    learned = made.checkpoint.recipe.data
+    return (
+        f"the generator learned from {learned!r}, and the training set at hand is another ({real.name!r}): what it "
+        "repeats is not measured; name the right one with --train-data",
+    )
+
+
+def _of_training(plan: Plan, recipe: Recipe) -> list[str]:
     """Which options of the generator's training differ from the usual ones."""
-    demo = _demo(plan)
+    demo = _demo(plan, recipe)
     usual = plain(build_options(type(plan.method.options), demo.get("generator", {}), "generator"))
-    said = [f"generator.{key}={value}" for key, value in plan.method.decides.items() if value != usual.get(key, value)]
-    return said if plan.trains else []
+    return [f"generator.{key}={value}" for key, value in plan.method.decides.items() if value != usual.get(key, value)]
 
 
-def _of_drawing(plan: Plan) -> list[str]:
+def _of_drawing(plan: Plan, recipe: Recipe) -> list[str]:
     """Which options of drawing differ from the usual ones, and the seed."""
-    chosen, usual = plan.settings.generation, GenerationSettings(**_demo(plan).get("generation", {}))
+    chosen, usual = plan.settings.generation, GenerationSettings(**_demo(plan, recipe).get("generation", {}))
     default = usual.model_dump(mode="json") | plain(build_options(type(plan.drawing), usual.options, "generation"))
     found = chosen.model_dump(mode="json") | plain(plan.drawing)
     said = [f"generation.{key}={value}" for key, value in found.items() if key != "form" and value != default[key]]
     return said + ([f"seed={plan.settings.seed}"] if plan.settings.seed else [])
 
 
-def _demo(plan: Plan) -> Mapping[str, Mapping[str, Any]]:
-    """What the generator suggests for the built-in faces, where these are used."""
-    return plan.method.offer.spec.demo if plan.settings.train_data.name == "demo" else {}
+def _demo(plan: Plan, recipe: Recipe) -> Mapping[str, Mapping[str, Any]]:
+    """What the generator suggests for the built-in faces, where it learned from these."""
+    return plan.method.offer.spec.demo if recipe.data == "demo" else {}
 
 
 def _said(deviations: list[str]) -> str:
@@ -313,13 +331,17 @@ def _downstream(
 ) -> Method:
     """A network that is trained on what was drawn."""
     part = plan.parts["downstream"]
-    if plan.settings.downstream.faces == "mixed":
+    mixed = plan.settings.downstream.faces == "mixed"
+    if mixed:
         faces = JoinedFaces({"real": real, "generated": faces})
     method = obtain(replace(part, given=faces), cache=cache, fresh=fresh, progress=progress)
     drawn, own = made.method.subject, method.subject
     what = own.model
-    if plan.settings.downstream.faces == "mixed":
+    if mixed:
         what = f"{what} ({real.name} and generated faces)"
-    what += _said([*_of_training(plan), *_of_drawing(plan)])
+    recipe = made.checkpoint.recipe
+    what += _said([*_of_training(plan, recipe), *_of_drawing(plan, recipe)])
     subject = own.model_copy(update={"plugin": drawn.plugin, "distribution": drawn.distribution, "model": what})
-    return replace(method, subject=subject)
+    # Folders of generated people are numbers, which name nobody.
+    people = people_in(real.keys) if mixed and plan.train_data is None else frozenset[str]()
+    return replace(method, subject=subject, people=people)

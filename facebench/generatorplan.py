@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from facebench.config import Chosen, FinetuneSettings, GenerationSettings, TrainData, build_options, merged
 from facebench.errors import ConfigError, DataError
 from facebench.methodplan import choose, embedder_plan, method_offer, refuse_sections, train_data, training_plan
-from facebench.plan import Choice, Plan, checkpoint_folder
+from facebench.plan import Choice, Plan, checkpoint_folder, keeps_best
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facebench.config import PartSettings, Settings
+    from facebench.contracts import Recipe
     from facebench.host import Catalog, Offer
 
 
@@ -39,17 +40,21 @@ def generator_plan(settings: Settings, catalog: Catalog, offer: Offer, protocols
     elsewhere = "say extractor.KEY for the network it learns from, downstream.KEY for the one trained on its faces"
     refuse_sections(settings, sections, f"{name!r} is a generator; {elsewhere}")
     demo: Mapping[str, Any] = spec.demo if settings.train_data.name == "demo" else {}
-    generation = GenerationSettings(
-        **merged(demo.get("generation", {}), settings.generation.model_dump(exclude_unset=True))
-    )
-    drawing = build_options(spec.drawing, generation.options, "generation")
-    settings = settings.model_copy(update={"generation": generation})
-    backbone = None
+    backbone, learned = None, demo
     if settings.weights is None:
         options = build_options(spec.options, merged(demo.get("generator", {}), settings.generator), "generator")
+        if keeps_best(options):
+            raise ConfigError("generator.keep = 'best' does not apply: a generator is not validated in its training")
     else:
         refuse_sections(settings, ("generator", "extractor"), "weights are given, so nothing is trained")
-        options, backbone = _stored(settings, catalog, offer)
+        recipe = _stored(settings, offer)
+        learned = spec.demo if recipe.data == "demo" else {}
+        options = build_options(spec.options, recipe.generator_options, "generator")
+        backbone = choose(catalog, "backbones", recipe.backbone, recipe.backbone_options, "backbone")
+    told = merged(learned.get("generation", {}), settings.generation.model_dump(exclude_unset=True))
+    generation = GenerationSettings(**told)
+    drawing = build_options(spec.drawing, generation.options, "generation")
+    settings = settings.model_copy(update={"generation": generation})
     chosen_data = train_data(settings, catalog, demo.get("train_data", {}))
     if chosen_data is not None:  # the parts are to train on the same, whatever they would choose themselves
         settings = settings.model_copy(update={"train_data": TrainData(**chosen_data.resolved)})
@@ -65,8 +70,12 @@ def generator_plan(settings: Settings, catalog: Catalog, offer: Offer, protocols
     )
 
 
-def _stored(settings: Settings, catalog: Catalog, offer: Offer) -> tuple[Any, Choice]:
-    """The options that a generator was trained with, and the network that it learned from."""
+def _stored(settings: Settings, offer: Offer) -> Recipe:
+    """What a checkpoint says of its generator.
+
+    Raises:
+        DataError: When it is of something else.
+    """
     from facebench.checkpoints import read_checkpoint
 
     assert settings.weights is not None
@@ -77,8 +86,7 @@ def _stored(settings: Settings, catalog: Catalog, offer: Offer) -> tuple[Any, Ch
     if recipe.generator != offer.spec.name:
         found = f"the generator {recipe.generator!r}" if recipe.generator else f"a network, {recipe.backbone!r}"
         raise DataError(f"weights {settings.weights} hold {found}, not the generator {offer.spec.name!r}")
-    options = build_options(offer.spec.options, recipe.generator_options, "generator")
-    return options, choose(catalog, "backbones", recipe.backbone, recipe.backbone_options, "backbone")
+    return recipe
 
 
 def _parts(
@@ -88,6 +96,10 @@ def _parts(
     judged = [choice.offer.spec.judges_faces for choice in protocols]
     wanted = {"extractor": settings.weights is None, "judge": any(judged), "downstream": not all(judged)}
     usual = {"extractor": spec.extractor, "judge": spec.judge, "downstream": spec.downstream}
+    if protocols:
+        unused = [name for name, needed in wanted.items() if not needed and name != "extractor"]
+        for name in unused:
+            refuse_sections(settings, (name,), "no protocol of this run needs it")
     # The judge must know nothing that the extractor knows but the faces.
     seeds = {"judge": settings.seed + 1}
     return {
@@ -100,8 +112,10 @@ def _parts(
 def _part(name: str, settings: Settings, catalog: Catalog, usual: str, demo: Mapping[str, Any], seed: int) -> Plan:
     """The plan of one method: its section, over what the generator suggests for the built-in faces."""
     section: PartSettings = getattr(settings, name)
+    if name == "downstream" and section.weights is not None:
+        raise ConfigError("downstream.weights does not apply: it is trained on the generated faces; see judge.weights")
     plugin = section.plugin or demo.get("plugin", usual)
-    suggested = demo if plugin == demo.get("plugin", usual) else {}
+    suggested = demo if plugin == demo.get("plugin", usual) and section.weights is None else {}
     own = settings.model_copy(
         update={
             "plugin": plugin,

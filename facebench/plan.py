@@ -104,7 +104,7 @@ class Plan:
         }
         if self.kind == "embedders":
             values["embedder"] = plain(self.method.options)
-        if self.backbone:
+        if self.backbone and self.kind == "trainers":
             values["backbone"] = self.backbone.resolved
         if self.trains and self.loss:
             values["loss"] = self.loss.resolved
@@ -128,7 +128,6 @@ class Plan:
         values["train_data"] = self._train_data()
         if self.trains:
             values["generator"] = plain(self.method.options)
-            values.pop("backbone", None)
         for name, part in self.parts.items():
             kept = ("plugin", "weights", "seed", "backbone", "loss", "trainer", "embedder")
             values[name] = {key: value for key, value in part.resolved().items() if key in kept}

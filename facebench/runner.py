@@ -17,6 +17,7 @@ from facebench import __version__, generating
 from facebench.config import to_toml
 from facebench.embed import embed, fingerprint
 from facebench.errors import FacebenchError
+from facebench.generation import refuse_foreign
 from facebench.hooks import RunInfo
 from facebench.keeping import keep_checkpoint, last_epoch, run_folder
 from facebench.launching import by_first, device_of
@@ -149,6 +150,8 @@ def generate(
         FacebenchError: When names, options, data or weights cannot be used, or the folder holds something else.
     """
     plan = make(settings, host.catalog, generates=True)
+    if world().first:
+        refuse_foreign(out)
     cache = Cache(settings.cache or cache_root())
     made = generating.make(plan, cache=cache, fresh=fresh, progress=progress, epoch_ended=unheard)
     form = plan.settings.generation.form
@@ -249,6 +252,11 @@ class _Work:
     def asked(self) -> list[Opened]:
         return self.opened if self.shown is None else self.shown.asked
 
+    @property
+    def on_demo(self) -> bool:
+        """Whether results are of drawn faces: generated faces are, where they were learned from drawn ones."""
+        return self.plan.settings.data_root is None and (self.shown is None or self.shown.on_demo)
+
     def embedding(self, one: Opened) -> Method:
         """The method whose network embeds for a protocol."""
         return self.method if self.shown is None else self.shown.methods[one.choice.name]
@@ -316,7 +324,7 @@ class _Work:
             evaluation,
             one.choice,
             self.embedding(one).subject,
-            data_of(one.faces, evaluation, demo=_on_demo(self.plan)),
+            data_of(one.faces, evaluation, demo=self.on_demo),
             device=_device(self.plan),
             threads=threads(),
             seed=settings.seed,
@@ -356,12 +364,6 @@ class _Work:
             f"{len(known)} of {len(here)} people of {one.choice.name} bear names of the training set (such as "
             f"{known[0]!r}): accuracy on people who were trained on says little about others"
         ]
-
-
-def _on_demo(plan: Plan) -> bool:
-    """Whether results are of drawn faces: generated faces are, where they were learned from drawn ones."""
-    learned = plan.kind != "generators" or plan.settings.train_data.name == "demo"
-    return plan.settings.data_root is None and learned
 
 
 def _device(plan: Plan) -> str:

@@ -73,11 +73,12 @@ _ANYWAY = (
         "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Any option, as loss.margin=0.4; repeatable."
     ),
     click.option("--cache", type=click.Path(path_type=Path), help="Where weights and embeddings are kept for reuse."),
-    click.option("--fresh", is_flag=True, help="Do everything again, even what is stored."),
     click.option("--quiet", is_flag=True, help="Print no bars and no words but errors."),
 )
 
 
+_FRESH = (click.option("--fresh", is_flag=True, help="Do everything again, even what is stored."),)
+_RETRAIN = (click.option("--fresh", is_flag=True, help="Train again; faces that lie in --out are not drawn again."),)
 _RUNS = (click.option("--out", type=click.Path(path_type=Path), help="Where run folders go [default: runs]."),)
 
 
@@ -90,7 +91,7 @@ def settings_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         decorated: Any = function
-        for option in reversed((*_METHOD, *own, *_DATA, *_TRAINING, *_ROOT, *_RUNS, *_ANYWAY)):
+        for option in reversed((*_METHOD, *own, *_DATA, *_TRAINING, *_ROOT, *_RUNS, *_ANYWAY, *_FRESH)):
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
 
@@ -106,7 +107,7 @@ def generator_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         decorated: Any = function
-        for option in reversed((*_METHOD, *own, *_DATA, *_ANYWAY)):
+        for option in reversed((*_METHOD, *own, *_DATA, *_ANYWAY, *_RETRAIN)):
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
 

@@ -10,6 +10,6 @@ from __future__ import annotations
 
 from facebench.generation.drawing import Drawing
 from facebench.generation.making import generate
-from facebench.generation.place import Generated
+from facebench.generation.place import Generated, refuse_foreign
 
-__all__ = ["Drawing", "Generated", "generate"]
+__all__ = ["Drawing", "Generated", "generate", "refuse_foreign"]

@@ -144,6 +144,21 @@ def prepare(place: Place, drawing: Drawing, asked: Mapping[str, Any]) -> bool:
     return False
 
 
+def refuse_foreign(out: Path) -> None:
+    """Refuses a folder that holds something else than generated faces, before anything is done for it.
+
+    Raises:
+        FacebenchError: Then; or when it cannot be read.
+    """
+    place = Place(out)
+    try:
+        found = sorted(entry.name for entry in out.iterdir() if entry.name[0] != ".") if out.exists() else []
+    except OSError as error:
+        raise FacebenchError(f"{out}: cannot use the folder: {error.strerror}") from None
+    if found and _document(out / MANIFEST) is None and not place.asked.is_file():
+        raise FacebenchError(f"{out}: holds other files ({_some(found)}); choose an empty folder")
+
+
 def finished(out: Path, *, reused: bool) -> Generated:
     """What lies in a folder.
 

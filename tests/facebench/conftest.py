@@ -147,7 +147,10 @@ class Judge(Toy):
     """Judges a set of faces: counts them, and what there is to compare them with."""
 
     def faces_of(self, data, /, *, reference=None, beside=None):
-        self.counts = {"reference": len(reference), "beside": len(beside) if beside is not None else 0}
+        self.counts = {
+            "reference": len(reference) if reference is not None else 0,
+            "beside": len(beside) if beside is not None else 0,
+        }
         return data
 
     def evaluate(self, embeddings, faces, /, *, seed: int) -> Evaluation:
@@ -222,6 +225,12 @@ class Bench:
         return sorted(entry.name for entry in out.iterdir()) if out.is_dir() else []
 
 
+def called(name: str, faces: Any) -> Any:
+    """Faces under another name."""
+    faces.name = name
+    return faces
+
+
 def _offers(told: list[tuple[Any, ...]], built: list[Any]) -> dict[str, Any]:
     def trainer(chosen):
         from facebench.training import ClassifierTrainer
@@ -252,7 +261,7 @@ def _offers(told: list[tuple[Any, ...]], built: list[Any]) -> dict[str, Any]:
         name="demo",
         summary="x",
         options=Count,
-        build=lambda path, chosen: toy_faces(num_classes=chosen.identities, per_class=4, size=SIZE),
+        build=lambda path, chosen: called("demo", toy_faces(num_classes=chosen.identities, per_class=4, size=SIZE)),
     )
     maker = GeneratorSpec(
         name="maker",

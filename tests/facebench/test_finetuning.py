@@ -48,10 +48,10 @@ def test_the_recipe_and_the_model_say_where_it_started(bench, trained):
     stored = read_checkpoint(outcome.folder / "checkpoint")
     assert stored.recipe.start == trained.sha256
     assert trained.recipe.start == ""
-    words = f"tinier + plain, fine-tuned from {trained.sha256[:8]} on toy (backbone.width=5, trainer.epochs=0)"
+    words = f"tinier + plain, fine-tuned from {trained.sha256[:8]} on demo (backbone.width=5, trainer.epochs=0)"
     assert outcome.results[0].subject.model == words
     given = bench.run(weights=outcome.folder / "checkpoint").results[0].subject
-    assert given.model == f"tinier + plain, fine-tuned from {trained.sha256[:8]} on toy"
+    assert given.model == f"tinier + plain, fine-tuned from {trained.sha256[:8]} on demo"
 
 
 def test_the_checkpoint_names_its_backbone(bench, trained):

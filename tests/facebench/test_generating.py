@@ -21,8 +21,8 @@ def test_a_generator_is_judged_by_its_faces_and_by_what_they_teach(bench):
     assert judged.data.counts == {"images": 12, "reference": 16, "beside": 12}
     assert toy.data.counts == {"images": 12, "pairs": 2}
     assert judged.data.demo and toy.data.demo
-    assert judged.subject.model == "maker after tinier, trained on toy"
-    assert judged.subject.notes["judge"].startswith("tinier + plain, trained on toy")
+    assert judged.subject.model == "maker after tinier, trained on demo"
+    assert judged.subject.notes["judge"].startswith("tinier + plain, trained on demo")
     assert toy.subject.model.startswith("tinier + plain, trained on maker-3x4-")
     assert judged.subject.weights != toy.subject.weights
     assert not any("favours" in warning for warning in judged.warnings)
@@ -60,13 +60,13 @@ def test_a_result_says_what_was_unusual(bench):
     outcome = bench.run(*changes, plugin="maker", protocols=("judged", "toy"), seed=3)
     judged, toy = (one.subject.model for one in outcome.results)
     told = "(generator.epochs=2) (generation.images_per_id=5, generation.contrast=2.0, seed=3)"
-    assert judged == f"maker after tinier, trained on toy {told}"
+    assert judged == f"maker after tinier, trained on demo {told}"
     assert toy.endswith("(generator.epochs=2, generation.images_per_id=5, generation.contrast=2.0, seed=3)")
 
 
 def test_a_mixed_training_has_both(bench):
     outcome = bench.run("downstream.faces=mixed", plugin="maker", protocols=("toy",))
-    assert outcome.results[0].subject.model.endswith("(toy and generated faces)")
+    assert outcome.results[0].subject.model.endswith("(demo and generated faces)")
     alone = bench.run(plugin="maker", protocols=("toy",))
     assert alone.results[0].subject.weights != outcome.results[0].subject.weights
 

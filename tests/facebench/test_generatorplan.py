@@ -85,6 +85,8 @@ def test_the_judge_may_bring_its_own_weights(bench):
         (("extractor.trainer.keep=best",), {}, "extractor: trainer.keep = 'best' needs something to judge by"),
         ((), {"weights": "nowhere"}, "weights nowhere: a generator is loaded from the folder of its checkpoint"),
         (("generator.epochs=2",), {"plugin": "tiny"}, "section 'generator' does not apply: 'tiny' is no generator"),
+        (("judge.seed=2",), {}, "section 'judge' does not apply: no protocol of this run needs it"),
+        (("downstream.weights=x",), {}, "downstream.weights does not apply: it is trained on the generated faces"),
         (("judge.seed=2",), {"plugin": "means"}, "section 'judge' does not apply: 'means' is no generator"),
     ],
 )
@@ -128,3 +130,29 @@ def test_what_decides_has_another_fingerprint(bench, change):
 def test_what_cannot_change_a_number_has_the_same(bench, change):
     usual = plan(bench, protocols=("judged", "toy"))
     assert plan(bench, change, protocols=("judged", "toy")).fingerprint() == usual.fingerprint()
+
+
+def test_parts_may_bring_their_own_weights_on_demo_faces(bench):
+    network = bench.train("backbone.name=small").checkpoint.folder
+    found = plan(bench, f"extractor.weights='{network}'", f"judge.weights='{network}'", protocols=("judged",))
+    assert {part.backbone.name for part in found.parts.values()} == {"small"}
+    assert not any(part.trains for part in found.parts.values())
+
+
+def test_a_plan_with_weights_runs_the_same_again(bench):
+    kept = bench.train(plugin="maker").checkpoint.folder
+    found = plan(bench, protocols=("judged", "toy"), weights=kept)
+    again = make(load(None, flags=found.resolved()), bench.host.catalog)
+    assert again.resolved() == found.resolved()
+    assert again.fingerprint() == found.fingerprint()
+
+
+def test_a_generator_of_photographs_is_not_drawn_from_as_on_demo_faces(bench, tmp_path):
+    bench.generate(tmp_path / "faces")
+    kept = bench.train(plugin="maker", train_data={"name": str(tmp_path / "faces")}).checkpoint.folder
+    assert plan(bench, weights=kept).settings.generation.identities == 10_000
+    few = ("generation.identities=2", "generation.images_per_id=2")
+    judged = bench.run(*few, plugin="maker", protocols=("judged",), weights=kept).results[0]
+    assert judged.data.counts == {"images": 4, "reference": 0, "beside": 0}
+    assert not judged.data.demo
+    assert any("the training set at hand is another ('demo')" in said for said in judged.warnings)

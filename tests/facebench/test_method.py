@@ -35,7 +35,7 @@ def test_a_trained_method_embeds_and_says_what_it_is(bench):
     found = got(bench)
     check_embedder(found.embedder)
     assert found.embedder.embedding_size == 8
-    assert found.subject.model == "tinier + plain, trained on toy"
+    assert found.subject.model == "tinier + plain, trained on demo"
     assert (found.subject.plugin, found.subject.distribution) == ("tiny", "toy-bench 1.0")
     assert found.subject.weights == found.checkpoint.sha256
     stored = load_file(found.checkpoint.folder / "weights.safetensors")
@@ -44,11 +44,11 @@ def test_a_trained_method_embeds_and_says_what_it_is(bench):
 
 def test_the_model_names_what_differs_from_the_defaults(bench):
     said = got(bench, "loss.margin=0.25", "trainer.epochs=1", "seed=4").subject.model
-    assert said == "tinier + plain, trained on toy (loss.margin=0.25, trainer.epochs=1, seed=4)"
+    assert said == "tinier + plain, trained on demo (loss.margin=0.25, trainer.epochs=1, seed=4)"
     # What is said, but is the default, is no difference: a run from its own config.toml is called the same.
-    assert got(bench, "loss.margin=0.3", "trainer.epochs=2").subject.model == "tinier + plain, trained on toy"
+    assert got(bench, "loss.margin=0.3", "trainer.epochs=2").subject.model == "tinier + plain, trained on demo"
     said = got(bench, "backbone.name=small", "backbone.width=8", "trainer.epochs=1").subject.model
-    assert said == "small + plain, trained on toy (backbone.width=8, trainer.epochs=1)"
+    assert said == "small + plain, trained on demo (backbone.width=8, trainer.epochs=1)"
 
 
 def test_a_finished_training_is_not_repeated_unless_fresh(bench):
@@ -120,7 +120,7 @@ def test_a_checkpoint_is_evaluated_as_it_was_trained(bench):
         np.testing.assert_array_equal(given.embedder.embed(pictures).vectors, trained.embedder.embed(pictures).vectors)
         assert given.subject.weights == trained.subject.weights
         assert given.embedder.fingerprint == trained.embedder.fingerprint
-        assert given.subject.model == "tinier + plain, trained on toy"
+        assert given.subject.model == "tinier + plain, trained on demo"
         assert given.checkpoint is None
 
 

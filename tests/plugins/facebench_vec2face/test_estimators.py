@@ -64,7 +64,9 @@ def test_the_toy_yaw_is_a_signed_contrast_of_the_sides(width):
     assert ToyYaw()(torch.cat([images, images.flip(3), torch.zeros_like(images)])).tolist() == [90, -90, 0]
 
 
-@pytest.mark.parametrize("estimator", [FeatureNorm(Means(), Preprocess()), ToyBrightness(), ToyYaw()], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(
+    "estimator", [FeatureNorm(Means(), Preprocess()), ToyBrightness(), ToyYaw()], ids=lambda one: type(one).__name__
+)
 def test_gradients_pass_and_pictures_are_judged_alone(estimator):
     images = pictures().requires_grad_()
     found = estimator(images)
