@@ -53,7 +53,8 @@ def test_the_reference_depends_on_the_order_and_the_symmetric_variant_does_not()
 def test_harder_with_entropy_and_always_a_probability(entropies):
     found = fit(entropies)
     assert np.isfinite(found.hard).all() and found.hard.min() >= 0 and found.hard.max() <= 1
-    assert (np.diff(found.hard[np.argsort(entropies)]) >= 0).all()
+    # Entropies that differ by less than float64 can carry through may change places in the last bit.
+    assert (np.diff(found.hard[np.argsort(entropies)]) >= -4 * np.finfo(np.float64).eps).all()
     assert 0 <= found.share <= 0.5
 
 
