@@ -88,14 +88,7 @@ def settings_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
     Args:
         *own: Further options of the command, shown after ``--plugin``.
     """
-
-    def decorate(function: F) -> F:
-        decorated: Any = function
-        for option in reversed((*_METHOD, *own, *_DATA, *_TRAINING, *_ROOT, *_RUNS, *_ANYWAY, *_FRESH)):
-            decorated = option(decorated)
-        return decorated  # type: ignore[no-any-return]
-
-    return decorate
+    return _adding(*_METHOD, *own, *_DATA, *_TRAINING, *_ROOT, *_RUNS, *_ANYWAY, *_FRESH)
 
 
 def generator_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -104,10 +97,15 @@ def generator_options(*own: Callable[[Any], Any]) -> Callable[[F], F]:
     Args:
         *own: Further options of the command, shown after ``--plugin``.
     """
+    return _adding(*_METHOD, *own, *_DATA, *_ANYWAY, *_RETRAIN)
+
+
+def _adding(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Adds options, shown in this order."""
 
     def decorate(function: F) -> F:
         decorated: Any = function
-        for option in reversed((*_METHOD, *own, *_DATA, *_ANYWAY, *_RETRAIN)):
+        for option in reversed(options):
             decorated = option(decorated)
         return decorated  # type: ignore[no-any-return]
 

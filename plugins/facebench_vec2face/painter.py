@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from facebench import Preprocess
     from facebench_vec2face.drawing import DrawingOptions
+    from facebench_vec2face.estimators import Estimator
     from facebench_vec2face.learner import Learner
     from facebench_vec2face.masking import Mask
 
@@ -114,8 +116,6 @@ class Painter:
         chosen = self._chosen
         people = len(starts) // images
         seeds = picture_seeds(people, first=first, images=images, seed=seed, stream=STEERING)
-        quality = quality_estimator(chosen, self.learner.extractor, self._preprocess)
-        pose = pose_estimator(chosen) if chosen.attrop == "images" else None
         parts = []
         for start in range(0, len(starts), BATCH):
             rows = slice(start, start + BATCH)
@@ -126,14 +126,23 @@ class Painter:
                 self.learner.read,
                 chosen=chosen,
                 seeds=seeds[rows],
-                quality=quality,
-                pose=pose,
+                quality=self._quality,
+                pose=self._pose,
             )
             parts.append(
                 (found.vectors.cpu().numpy(), found.success.cpu().numpy(), found.steps.cpu().numpy(), found.seeds)
             )
         vectors, success, steps, used = (np.concatenate(column) for column in zip(*parts, strict=True))
         return Steered(vectors.astype(np.float32), success, steps, used)
+
+    @cached_property
+    def _quality(self) -> Estimator | None:
+        """Read once: every block of identities asks for it."""
+        return quality_estimator(self._chosen, self.learner.extractor, self._preprocess)
+
+    @cached_property
+    def _pose(self) -> Estimator | None:
+        return pose_estimator(self._chosen) if self._chosen.attrop == "images" else None
 
     def _decode(self, vectors: Tensor, seeds: Seeds) -> Tensor:
         """Pictures (N, 3, S, S) of vectors, each under the mask of its seed."""
