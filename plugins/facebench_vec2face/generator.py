@@ -15,6 +15,7 @@ from facebench import FacebenchError, Rendered, TrainJob, fingerprint_of
 from facebench.checkpoints import load_weights
 from facebench.embed import embed
 from facebench.inference import TorchEmbedder
+from facebench.metrics import Groups, identity_means
 from facebench.ranks import told, world
 from facebench.training import ClassifierTrainer
 from facebench_vec2face.extractors import check_extractor
@@ -23,22 +24,20 @@ from facebench_vec2face.losses import Vec2FaceLoss
 from facebench_vec2face.painter import Painter
 from facebench_vec2face.perturbation import perturbed
 from facebench_vec2face.reading import Reader
-from facebench_vec2face.sampling import Statistics, draw_identities, fit, identity_means
+from facebench_vec2face.sampling import Statistics, draw_identities, fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy.typing as npt
     from torch import nn
 
-    from facebench import Checkpoint, Embeddings, GeneratorJob, Identities, Preprocess, Progress
+    from facebench import Checkpoint, GeneratorJob, Identities, Preprocess, Progress
     from facebench_vec2face.drawing import DrawingOptions
     from facebench_vec2face.options import Vec2FaceOptions
 
 log = logging.getLogger(__name__)
 
-_ROWS = 8192  # vectors looked at together
 _BATCH = 64  # faces that go through the extractor together
 _LOOKED_AT = 100_000  # vectors from which deviations are told
 _VECTORS = "vectors"
@@ -129,8 +128,8 @@ class Vec2Face:
         fitness = check_extractor(job.extractor, np.asarray(found.vectors[:: max(1, len(found.vectors) // _LOOKED_AT)]))
         for warning in fitness.warnings if world().first else ():
             log.warning("%s", warning)
-        means = identity_means(_blocks(found, job.dataset.labels), job.num_classes)
-        return _Known(fit([means / fitness.scale]), fitness.scale)
+        means = identity_means(found.vectors, Groups.of(job.dataset.labels))
+        return _Known(fit(means.vectors / fitness.scale), fitness.scale)
 
     def load(self, folder: Path, /, *, extractor: nn.Module, preprocess: Preprocess, device: str) -> None:
         """Takes up a checkpoint that ``fit`` left.
@@ -183,11 +182,3 @@ class Vec2Face:
         if self._painter is None:
             raise FacebenchError("vec2face was asked for faces before it was loaded; call load first")
         return self._painter
-
-
-def _blocks(
-    found: Embeddings, labels: npt.NDArray[np.int64]
-) -> Iterator[tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]]:
-    """Vectors with their labels, some thousand at a time."""
-    for start in range(0, len(found.vectors), _ROWS):
-        yield np.asarray(found.vectors[start : start + _ROWS]), labels[start : start + _ROWS]

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from facebench import DataError, FacebenchError, Identities, fingerprint_of
+from facebench.metrics import moments
 from facebench.store import write_text
 from facebench_vec2face.drawing import CANDIDATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -87,65 +88,20 @@ def isotropic(size: int) -> Statistics:
     return Statistics(np.zeros(size), np.eye(size), 0)
 
 
-def identity_means(blocks: Iterable[tuple[npt.NDArray[np.floating], npt.NDArray[np.integer]]], people: int) -> Doubles:
-    """The mean raw vector of each identity that has pictures.
-
-    Args:
-        blocks: Vectors (n, D), not normalised, and labels (n,) in 0..people-1, or -1 for what is passed over.
-        people: Identities.
-
-    Returns:
-        float64 (at most people, D), in the order of the labels.
-
-    Raises:
-        DataError: When there is no labelled vector.
-    """
-    sums: Doubles | None = None
-    counts = np.zeros(people, dtype=np.int64)
-    for vectors, labels in blocks:
-        order = np.argsort(labels, kind="stable")
-        order = order[np.searchsorted(labels[order], 0) :]
-        if not len(order):
-            continue
-        if sums is None:
-            sums = np.zeros((people, vectors.shape[1]))
-        present, starts, many = np.unique(labels[order], return_index=True, return_counts=True)
-        sums[present] += np.add.reduceat(vectors[order].astype(np.float64), starts, axis=0)
-        counts[present] += many
-    if sums is None:
-        raise DataError("there is no labelled picture to take the means of identities from")
-    return sums[counts > 0] / counts[counts > 0, None]
-
-
-def fit(blocks: Iterable[npt.NDArray[np.floating]]) -> Statistics:
-    """Mean and covariance (divisor n - 1) of vectors that come in blocks (n, D), in float64.
-
-    Blocks are merged by the update of Chan, Golub and LeVeque (1979), which does not cancel where the mean is large.
+def fit(vectors: npt.NDArray[np.floating]) -> Statistics:
+    """The normal distribution of some vectors (N, D), such as the means of identities, with divisor N - 1.
 
     Raises:
         DataError: When there are fewer than two vectors, all are the same, or one is not finite.
     """
-    count, mean, scatter = 0, np.zeros(1), np.zeros((1, 1))
-    for block in blocks:
-        if not len(block):
-            continue
-        own = np.asarray(block, dtype=np.float64)
-        own_mean = own.mean(axis=0)
-        centred = own - own_mean
-        if not count:
-            count, mean, scatter = len(own), own_mean, centred.T @ centred
-            continue
-        both, apart = count + len(own), own_mean - mean
-        scatter += centred.T @ centred + np.outer(apart, apart) * (count * len(own) / both)
-        mean = mean + apart * (len(own) / both)
-        count = both
-    if count < 2:
-        raise DataError(f"a distribution of identities needs at least two of them, found {count}")
-    if not np.isfinite(scatter).all():
+    if len(vectors) < 2:
+        raise DataError(f"a distribution of identities needs at least two of them, found {len(vectors)}")
+    if not np.isfinite(vectors).all():
         raise DataError("the vectors of the training identities hold NaN or infinity; the extractor cannot be used")
-    if not scatter.any():
+    found = moments(vectors)
+    if not found.covariance.any():
         raise DataError("the vectors of the training identities are all the same; the extractor cannot be used")
-    return Statistics(mean, scatter / (count - 1), count)
+    return Statistics(found.mean, found.covariance, found.count)
 
 
 def candidates(statistics: Statistics, root: Doubles, *, block: int, seed: int) -> Singles:
