@@ -131,7 +131,7 @@ def prepare(place: Place, drawing: Drawing, asked: Mapping[str, Any]) -> bool:
         # Without the document there can only be what a killed process left while writing it.
         others += [] if begun else [f"{_WORK}/{name}" for name in _seen(place.work)]
         if others:
-            raise FacebenchError(f"{place.out}: holds other files ({_some(others)}); choose an empty folder")
+            raise _foreign(place.out, others)
         if begun:
             _check_same(place.out, _document(place.asked), asked)
         else:
@@ -156,7 +156,7 @@ def refuse_foreign(out: Path) -> None:
     except OSError as error:
         raise FacebenchError(f"{out}: cannot use the folder: {error.strerror}") from None
     if found and _document(out / MANIFEST) is None and not place.asked.is_file():
-        raise FacebenchError(f"{out}: holds other files ({_some(found)}); choose an empty folder")
+        raise _foreign(out, found)
 
 
 def finished(out: Path, *, reused: bool) -> Generated:
@@ -185,6 +185,10 @@ def settle(place: Place) -> None:
     except OSError as error:
         raise FacebenchError(f"{place.out}: cannot move the faces there: {error.strerror}") from None
     shutil.rmtree(place.work, ignore_errors=True)
+
+
+def _foreign(out: Path, others: list[str]) -> FacebenchError:
+    return FacebenchError(f"{out}: holds other files ({_some(others)}); choose an empty folder")
 
 
 def _document(path: Path) -> dict[str, Any] | None:
