@@ -276,7 +276,7 @@ def test_a_runs_own_checkpoint_gives_the_same_numbers(bench):
     assert given.results[0].metrics == trained.results[0].metrics
     assert given.results[0].subject.weights == trained.results[0].subject.weights
     assert not (given.folder / "checkpoint").exists()
-    assert given.results[0].subject.model.startswith("tinier + plain, trained on toy")
+    assert given.results[0].subject.model.startswith("tinier + plain, trained on demo")
 
 
 def test_the_run_keeps_its_weights_when_the_cache_is_gone(bench):
