@@ -101,13 +101,13 @@ class ClassCosines:
         return cross_entropy(logits, self.column, widest=self.widest)
 
     def margined(self, margin: Margin, scale: float, *, filter_above: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
-        """(N,), the losses of scale * phi against scale * cosine, these ``filtered``, and what ``terms`` tells."""
+        """The mean loss of scale * phi against scale * cosine, these ``filtered``, and what ``terms`` tells."""
         if world().size == 1 and not filter_above:
             found = margined_softmax(self.cosine, self.column, margin, scale)
-            return found.losses, found.terms()
+            return found.loss, found.terms()
         own = self.own()
         logits = self.filtered(filter_above).replaced(margin(own).along(own)).mul_(scale)
-        return self.cross_entropy(logits), self.terms()
+        return self.cross_entropy(logits).mean(), self.terms()
 
     def filtered(self, threshold: float) -> ClassCosines:
         """These cosines after ``filter_others``; themselves where the threshold is 0."""
@@ -228,12 +228,12 @@ class ClassCentres(nn.Module):
             filter_above: As ``ClassCosines.filtered``; 0 filters nothing.
 
         Returns:
-            (N,), the losses of the faces of all processes, and what ``ClassCosines.terms`` tells.
+            The mean loss of the faces of all processes, and what ``ClassCosines.terms`` tells.
         """
-        if world().size == 1 and self.subcentres == 1 and not filter_above:
-            weight, column, _ = self._at_hand(labels)
+        if self.subcentres == 1 and not filter_above and world().size == 1:
+            weight, column = self._sampled(labels)[:2] if self.training and self.samples else (self.weight, labels)
             found = margin_softmax(vectors, weight, column, margin, scale)
-            return found.losses, found.terms()
+            return found.loss, found.terms()
         cosines: ClassCosines = self(vectors, labels)
         return cosines.margined(margin, scale, filter_above=filter_above)
 

@@ -11,6 +11,7 @@ and no derivative of a square root or arccosine that is infinite at theta = 0 an
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -34,6 +35,8 @@ _EDGE = {torch.float32: 1e-7, torch.float64: 1e-12}
 SHORTEST = 1e-12
 # AdaFace clips theta + m to [1e-4, pi - 1e-4].
 _CLIP = 1e-4
+# A smaller margin may be lost in the rounding of a cosine.
+_CLEAR = 0.01
 
 
 class Phi(NamedTuple):
@@ -42,14 +45,16 @@ class Phi(NamedTuple):
     Attributes:
         value: phi, of the cosines' shape and dtype.
         slope: d phi / d cosine, of the same shape; None is 1 everywhere.
+        lower: Whether phi is known to be lower than the cosine, by more than rounding; that saves a few operations.
     """
 
     value: Tensor
     slope: Tensor | None
+    lower: bool = False
 
     def along(self, cosine: Tensor) -> Tensor:
         """``value`` as a function of the cosines it was computed from: gradients reach them by ``slope``."""
-        found: Tensor = _Sloped.apply(cosine, *self)  # type: ignore[no-untyped-call]
+        found: Tensor = _Sloped.apply(cosine, self.value, self.slope)  # type: ignore[no-untyped-call]
         return found
 
 
@@ -127,7 +132,7 @@ def cosface_phi(cosine: Tensor, margin: float) -> Phi:
         ConfigError: On half precision.
     """
     _edge(cosine)
-    return Phi(cosine.detach() - margin, None)
+    return Phi(cosine.detach() - number(margin, cosine.dtype), None, lower=margin > _CLEAR)
 
 
 def sphereface_phi(cosine: Tensor, margin: int) -> Phi:
@@ -188,18 +193,20 @@ def arcface_phi(cosine: Tensor, margin: float, *, gradient: Gradient = "exact", 
     edge = _edge(cosine)
     if fallback == "auto":
         fallback = "hard" if exact else "none"
-    near = cosine.detach().clamp(-edge, edge)
-    theta = near.acos()
-    moved = theta + margin
-    value, slope = moved.cos(), moved.sin().div_(theta.sin_())
+    plain, dtype = cosine.detach(), cosine.dtype
+    # By the sum of angles: with few faces the time goes by how many kinds of operation there are.
+    cos_m, sin_m = number(math.cos(margin), dtype), math.sin(margin)
+    sine = (number(1, dtype) - plain * plain).clamp_min_(1 - edge**2).sqrt_()
+    value, slope = (plain * cos_m).sub_(sine, alpha=sin_m), torch.add(cos_m, plain / sine, alpha=sin_m)
     match fallback:
         case "easy":
-            value, slope = _where(near <= 0, near, value, slope, 1.0)
+            value, slope = _where(plain <= 0, plain, value, slope, 1.0)
         case "hard":
-            value, slope = _where(moved >= math.pi, near - margin * math.sin(margin), value, slope, 1.0)
+            beyond = number(-math.cos(margin), dtype) >= plain
+            value, slope = _where(beyond, plain - number(margin * sin_m, dtype), value, slope, 1.0)
         case "clip":
-            value, slope = _where(moved >= math.pi - _CLIP, -math.cos(_CLIP), value, slope, 0.0)
-    return Phi(value, slope if exact else None)
+            value, slope = _where(plain <= -math.cos(margin + _CLIP), -math.cos(_CLIP), value, slope, 0.0)
+    return Phi(value, slope if exact else None, lower=fallback == "hard" and _CLEAR < margin < math.pi - _CLEAR)
 
 
 def combined_phi(
@@ -260,6 +267,21 @@ def filter_others(cosine: Tensor, others: Tensor, threshold: float) -> Tensor:
     return cosine.masked_fill(others & (cosine > threshold), 0.0)
 
 
+@lru_cache(maxsize=1024)
+def number(value: float, dtype: torch.dtype) -> Tensor:
+    """A number to calculate with, beside tensors of a dtype and of any device; it is shared, so never changed.
+
+    Each operation with a plain number makes a tensor of it first, which with few faces takes longer than the operation.
+    """
+    with torch.inference_mode(False):
+        return torch.tensor(value, dtype=dtype)
+
+
+def readable(tensor: Tensor) -> bool:
+    """Whether a value can be looked at in passing; on an accelerator that would halt it."""
+    return tensor.is_cpu
+
+
 def _is_exact(gradient: str) -> bool:
     if gradient not in ("exact", "straight-through"):
         raise ConfigError(f"unknown gradient {gradient!r}; it must be 'exact' or 'straight-through'")
@@ -275,7 +297,9 @@ def _edge(cosine: Tensor) -> float:
 
 def _where(apart: Tensor, other: Tensor | float, value: Tensor, slope: Tensor, flat: float) -> tuple[Tensor, Tensor]:
     """Value and slope, with others where a margin stands ``apart``."""
-    return torch.where(apart, other, value), slope.masked_fill_(apart, flat)
+    if readable(apart) and not apart.any():  # as usual
+        return value, slope
+    return torch.where(apart, other, value), slope.masked_fill(apart, flat)
 
 
 class _Sloped(torch.autograd.Function):

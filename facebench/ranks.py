@@ -44,11 +44,14 @@ class World:
         return self.rank == 0
 
 
+_ALONE = World()
+
+
 def world() -> World:
     """The processes that have joined; one alone unless ``joined`` is in force."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return World()
+        return _ALONE
     return World(distributed.get_rank(), distributed.get_world_size())
 
 

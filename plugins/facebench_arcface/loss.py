@@ -49,10 +49,10 @@ class MarginLoss(nn.Module):
 
     def forward(self, batch: Batch, features: Features[Tensor]) -> LossOutput:
         """The mean loss over the batch; terms: mean cosine with the own class, and how often that class is nearest."""
-        losses, terms = self.centres.margin_softmax(
+        loss, terms = self.centres.margin_softmax(
             features.vectors, batch.labels, self.margin, self.scale, filter_above=self.filter_above
         )
-        return LossOutput(total=losses.mean(), terms=terms)
+        return LossOutput(total=loss, terms=terms)
 
 
 class ArcFaceLoss(MarginLoss):

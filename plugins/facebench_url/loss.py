@@ -74,8 +74,7 @@ class UrlLoss(nn.Module):
         confidence = self._confidence(features).to(vectors.dtype)
         weighed = (blocks * confidence[:, :, None]).flatten(1) / options.blocks
         logits = self.centres.products(weighed, batch.labels, options.blocks)
-        losses, told = logits.margined(lambda own: cosface_phi(own, options.margin), 1.0)
-        identification = losses.mean()
+        identification, told = logits.margined(lambda own: cosface_phi(own, options.margin), 1.0)
         terms = {"identification": identification.detach(), "accuracy": told["accuracy"]}
         total = identification
         if options.confident:

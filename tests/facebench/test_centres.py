@@ -100,10 +100,10 @@ def test_margin_softmax_in_one_piece_and_put_together(chosen, monkeypatch):
             monkeypatch.setattr(centres, "subcentres", 0)  # neither one piece, nor several centres to choose from
             monkeypatch.setattr(centres, "forward", lambda *given, c=centres: one_centre(c, *given))
         vectors = vectors_of(labels).double().requires_grad_()
-        losses, terms = centres.margin_softmax(vectors, labels, lambda cosine: arcface_phi(cosine, 0.5), 16.0)
-        losses.mean().backward()
+        loss, terms = centres.margin_softmax(vectors, labels, lambda cosine: arcface_phi(cosine, 0.5), 16.0)
+        loss.backward()
         moved = centres.weight if centres.active is None else centres.active
-        results.append((losses.detach(), vectors.grad, moved.grad, *terms.values()))
+        results.append((loss.detach(), vectors.grad, moved.grad, *terms.values()))
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
 
