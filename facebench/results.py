@@ -57,7 +57,8 @@ class Metric(Record):
     """One number.
 
     Attributes:
-        name: The one spelling used everywhere, such as ``tar@far=1e-3``.
+        name: The one spelling used everywhere, such as ``tar@far=1e-3``. One that ends in ``-beside`` is the same of
+            something that was measured beside, to compare with; a terminal shows the two next to each other.
         value: The value, or None when it could not be computed honestly; then ``reason`` says why.
         unit: ``fraction`` (shown in percent) or a word for anything else.
         higher_is_better: True or False; None when neither, as for a threshold.
