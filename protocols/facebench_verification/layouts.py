@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facebench.datasets import JoinedFaces
 from facebench.demo import Nuisance, identity_parameters
 from facebench_verification.altered import AlteredFaces
 from facebench_verification.demo import FIRST_IDENTITY, demo_faces, demo_pairs
-from facebench_verification.joined import Joined
 from facebench_verification.lists.rfw import together
 from facebench_verification.lists.view1 import TEST, TRAIN
 from facebench_verification.pairs import Pairs
@@ -130,11 +130,11 @@ def _groups() -> tuple[FaceDataset, Pairs]:
     for name, (_, pairs) in drawn.items():
         who, partner = pairs.subjects if pairs.subjects is not None else (pairs.first, pairs.second)
         listed[name] = replace(pairs, subjects=(np.char.add(f"{name} ", who), np.char.add(f"{name} ", partner)))
-    faces = Joined("demo", {name: pictures for name, (pictures, _) in drawn.items()})
+    faces = JoinedFaces({name: pictures for name, (pictures, _) in drawn.items()}, name="demo")
     return faces, together(listed, dict.fromkeys(names, "demo pairs"))
 
 
-def _drawn(layout: Layout, *, videos: bool = False) -> tuple[Joined, Pairs]:
+def _drawn(layout: Layout, *, videos: bool = False) -> tuple[JoinedFaces, Pairs]:
     """Pictures of both kinds, and the pairs of all folds."""
     people = _people(layout)
     sides = {
@@ -148,7 +148,7 @@ def _drawn(layout: Layout, *, videos: bool = False) -> tuple[Joined, Pairs]:
         )
         for side, kind, first in (("left", layout.left, 0), ("right", layout.right, layout.images))
     }
-    faces = Joined("demo", sides)
+    faces = JoinedFaces(sides, name="demo")
     keys = np.asarray(faces.keys, dtype=np.str_)
     if videos:  # all pictures of one kind of one person
         keys = np.array([str(key).rpartition("/")[0] for key in keys[:: layout.images]], dtype=np.str_)

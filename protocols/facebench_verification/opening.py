@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from facebench import ConfigError, DatasetMissing
-from facebench.datasets import PackImages, open_images
+from facebench.datasets import JoinedFaces, PackImages, open_images
 from facebench_verification.aligned import AlignedImages
 from facebench_verification.arrays import ArrayImages
-from facebench_verification.joined import Joined
 from facebench_verification.lists.rfw import together
 from facebench_verification.sources import group_packs, look, pairs_of_pack
 
@@ -84,7 +83,7 @@ def _open_groups(place: Place, packs: dict[str, Path], options: VerificationOpti
     opened = {group: open_pack(path) for group, path in packs.items()}
     pairs = {group: pairs_of_pack(pack) for group, pack in opened.items()}
     whole = together(pairs, {group: str(path) for group, path in packs.items()})
-    return Opened(whole, Joined(place.name, opened), first.parent)
+    return Opened(whole, JoinedFaces(opened, name=place.name), first.parent)
 
 
 def _refuse_landmarks(place: Place, pack: Path, options: VerificationOptions) -> None:

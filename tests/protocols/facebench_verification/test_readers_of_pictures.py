@@ -12,7 +12,6 @@ from facebench.testing import check_dataset, toy_faces
 from facebench_verification.aligned import AlignedImages, read_landmarks
 from facebench_verification.altered import AlteredFaces
 from facebench_verification.arrays import ArrayImages
-from facebench_verification.joined import Joined
 
 POINTS = ",".join(f"{axis + 7:.4f}" for point in TEMPLATE for axis in point)
 HEADER = "path,score," + ",".join(f"{axis}{n}" for n in range(1, 6) for axis in "xy")
@@ -118,22 +117,6 @@ def test_an_array_of_objects_is_never_unpickled(tmp_path):
     np.save(path, np.array([{}]), allow_pickle=True)
     with pytest.raises(DataError, match="not a readable array"):
         ArrayImages(path)
-
-
-def test_several_sets_as_one():
-    one, two = DemoFaces(range(2), 2), DemoFaces(range(3), 1, seed=1)
-    whole = Joined("both", {"a": one, "b": two})
-    check_dataset(whole)
-    assert whole.keys[3:5] == ["a/0001/001", "b/0000/000"]
-    assert np.array_equal(whole.batch(np.array([5, 0, 6]))[0], two[1].image)
-    assert np.array_equal(whole[3].image, one[3].image)
-    assert Joined("both", {"b": two, "a": one}).fingerprint != whole.fingerprint
-
-
-def test_pictures_of_two_sizes_do_not_make_one_batch():
-    whole = Joined("both", {"a": toy_faces(size=112), "b": toy_faces(size=128)})
-    with pytest.raises(DataError, match="128"):
-        whole.batch(np.array([0, len(whole) - 1]))
 
 
 def test_altered_faces_differ_by_the_alteration_alone():
