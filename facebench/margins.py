@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    Margin = Callable[[Tensor], "Phi"]  # what a loss does to the cosines with the own class, (N,)
+    Margin = Callable[
+        [Tensor], "Phi"
+    ]  # what a loss does to cosines with the own class, one by one, whatever their shape
 
 Gradient = Literal["exact", "straight-through"]
 Fallback = Literal["auto", "hard", "easy", "clip", "none"]
@@ -202,10 +204,10 @@ def arcface_phi(cosine: Tensor, margin: float, *, gradient: Gradient = "exact", 
         case "easy":
             value, slope = _where(plain <= 0, plain, value, slope, 1.0)
         case "hard":
-            beyond = number(-math.cos(margin), dtype) >= plain
+            beyond = number(_turning(margin, edge), dtype) >= plain
             value, slope = _where(beyond, plain - number(margin * sin_m, dtype), value, slope, 1.0)
         case "clip":
-            value, slope = _where(plain <= -math.cos(margin + _CLIP), -math.cos(_CLIP), value, slope, 0.0)
+            value, slope = _where(plain <= _turning(margin + _CLIP, edge), -math.cos(_CLIP), value, slope, 0.0)
     return Phi(value, slope if exact else None, lower=fallback == "hard" and _CLEAR < margin < math.pi - _CLEAR)
 
 
@@ -274,7 +276,7 @@ def number(value: float, dtype: torch.dtype) -> Tensor:
     Each operation with a plain number makes a tensor of it first, which with few faces takes longer than the operation.
     """
     with torch.inference_mode(False):
-        return torch.tensor(value, dtype=dtype)
+        return torch.tensor(value, dtype=dtype, device="cpu")
 
 
 def readable(tensor: Tensor) -> bool:
@@ -293,6 +295,12 @@ def _edge(cosine: Tensor) -> float:
     if cosine.dtype not in _EDGE:
         raise ConfigError(f"a margin needs cosines in float32 or float64, found {cosine.dtype}")
     return 1 - _EDGE[cosine.dtype]
+
+
+def _turning(margin: float, edge: float) -> float:
+    """The cosine of the angle from which on a margin reaches pi; infinite where the smallest there is does."""
+    found = -math.cos(min(margin, math.pi))
+    return found if found <= edge else math.inf
 
 
 def _where(apart: Tensor, other: Tensor | float, value: Tensor, slope: Tensor, flat: float) -> tuple[Tensor, Tensor]:

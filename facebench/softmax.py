@@ -119,7 +119,7 @@ def _softmax(
         logits.scatter_(0, own_at, margined)
     powers = logits.sub_(top).exp_()
     total = powers.sum(dim=0, keepdim=True)
-    losses = total.log().add_(top).sub_(margined)
+    losses = total.log().add_(top.sub_(margined))  # in this order: a small loss is lost in a large logit
     told += own.sum().div_(faces), nearest.sum().div_(faces)
     gradient = powers.mul_(share / total)
     to_own = gradient.gather(0, own_at).sub_(share)
@@ -174,12 +174,12 @@ class _MarginSoftmax(torch.autograd.Function):
     @_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         rows, centres, gradient, along_rows, along_centres = ctx.saved_tensors
-        if readable(upstream):
-            times = upstream.item() / len(rows)
-        else:
-            gradient, along_rows, along_centres = gradient * upstream, along_rows * upstream, along_centres * upstream
-            times = 1 / len(rows)
+        times, known = 1 / max(len(rows), 1), readable(upstream)
+        if known:
+            times *= upstream.item()
         # In place, which autocast lets alone.
         to_rows = (rows * along_rows).addmm_(gradient.t(), centres, beta=-times, alpha=times)
+        if not known:
+            to_rows, rows, along_centres = to_rows.mul_(upstream), rows * upstream, along_centres * upstream
         to_centres = (centres * along_centres).addmm_(gradient, rows, beta=-times, alpha=times)
         return to_rows, to_centres, None, None, None, None

@@ -327,3 +327,12 @@ def test_a_margin_refuses_half_precision_and_unknown_words():
         arcface_phi(torch.zeros(2), 0.5, gradient="sometimes")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="'maybe'"):
         arcface_phi(torch.zeros(2), 0.5, fallback="maybe")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("fallback", "slope"), [("hard", 1.0), ("clip", 0.0)])
+@pytest.mark.parametrize("margin", [math.pi, 3.1416])
+def test_a_margin_of_pi_leaves_no_angle_below_it(margin, fallback, slope, dtype):
+    cosine = torch.tensor([1.0 + 1e-7, 1.0, 0.9, -1.0], dtype=dtype)
+    found = arcface_phi(cosine, margin, fallback=fallback)
+    assert torch.equal(found.slope, torch.full_like(cosine, slope))

@@ -80,6 +80,19 @@ def test_without_looking_at_a_value(name, monkeypatch):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_no_faces():
+    vectors, centres, labels = drawn(0, 5, 3)
+    found = margin_softmax(vectors, centres, labels, MARGINS["arcface"], 8.0)
+    found.loss.backward()
+    assert found.loss.isnan() and vectors.grad.shape == (0, 3) and centres.grad.shape == (5, 3)
+
+
+def test_a_loss_much_smaller_than_the_logits():
+    centres = torch.tensor([[1.0, 0.0], [math.cos(0.6), math.sin(0.6)]])
+    found = margin_softmax(torch.tensor([[2.0, 0.0]]), centres, torch.tensor([0]), MARGINS["none"], 64.0)
+    assert found.loss.item() == pytest.approx(math.log1p(math.exp(64 * (math.cos(0.6) - 1))), rel=0.02)
+
+
 def test_no_second_derivative():
     vectors, centres, labels = drawn(4, 5, 3)
     loss = margin_softmax(vectors, centres, labels, MARGINS["arcface"], 8.0).loss
