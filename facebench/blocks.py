@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_CACHED, _FETCHED = 1 << 19, 1 << 26  # numbers of a stretch of centres
+_CACHED, _FETCHED = 1 << 18, 1 << 26  # numbers of a stretch of centres
 
 
 def unit_blocks(vectors: Tensor, blocks: int) -> Tensor:
@@ -60,19 +60,20 @@ class _BlockProducts(torch.autograd.Function):
     """A stretch of centres at a time, small enough to stay in a processor's cache while it is scaled and multiplied.
 
     No scaled copy of the centres is kept; the gradient makes it anew, which is quicker than fetching it from memory.
+    Products lie in memory class by class, so that a stretch of them is one piece, as the softmax has it.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, centres: Tensor, blocks: int) -> Tensor:
         parts = centres.view(len(centres), blocks, -1)
         across = centres.new_empty(len(centres), blocks, 1)
-        product = rows.new_empty(len(rows), len(centres))
+        product = rows.new_empty(len(centres), len(rows))
         for some in _stretches(centres):
             torch.linalg.vector_norm(parts[some], dim=2, keepdim=True, out=across[some])
             across[some].clamp_min_(SHORTEST).reciprocal_()
-            torch.mm(rows, (parts[some] * across[some]).flatten(1).t(), out=product[:, some])
+            torch.mm((parts[some] * across[some]).flatten(1), rows.t(), out=product[some])
         ctx.save_for_backward(rows, parts, across)
-        return product
+        return product.t()
 
     @staticmethod
     @once_differentiable
@@ -81,17 +82,17 @@ class _BlockProducts(torch.autograd.Function):
         to_rows, to_centres = torch.zeros_like(rows), torch.empty_like(parts).flatten(1)
         with torch.autocast(gradient.device.type, enabled=False):
             for some in _stretches(to_centres):
-                unit, slopes = parts[some] * across[some], gradient[:, some].contiguous()
-                to_rows.addmm_(slopes, unit.flatten(1))
-                wanted = torch.mm(slopes.t(), rows, out=to_centres[some]).view_as(unit)
+                unit, slopes = parts[some] * across[some], gradient[:, some].t()
+                to_rows.addmm_(slopes.t(), unit.flatten(1))
+                wanted = torch.mm(slopes, rows, out=to_centres[some]).view_as(unit)
                 # The part of a block's gradient along the block only makes it longer, which changes nothing.
-                along = (wanted * unit).sum(dim=2, keepdim=True)
-                wanted.addcmul_(unit, along, value=-1).mul_(across[some])
+                along = unit.mul_(wanted).sum(dim=2, keepdim=True).mul_(across[some])
+                wanted.addcmul_(parts[some], along, value=-1).mul_(across[some])
         return to_rows, to_centres, None
 
 
 def _stretches(centres: Tensor) -> Iterator[slice]:
-    """Runs of rows: 2 MB of float32 on a processor, where caches are small, and 256 MB on other devices."""
+    """Runs of rows: 1 MB of float32 on a processor, where caches are small, and 256 MB on other devices."""
     size = max(1, (_CACHED if centres.device.type == "cpu" else _FETCHED) // centres.shape[1])
     for start in range(0, len(centres), size):
         yield slice(start, min(start + size, len(centres)))

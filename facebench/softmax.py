@@ -102,7 +102,7 @@ def _softmax(
         own_at: (1, N), int64, the row of each face's own class.
         margin: Phi.
         scale: s.
-        share: (N,) or a scalar, the gradient of the logits by what the gradient is wanted of.
+        share: (N,) or a scalar, what the gradient is multiplied by.
         told: Takes the mean cosine with the own class and the share of faces to which no other is nearer.
     """
     times, faces = number(scale, logits.dtype), number(logits.shape[1], logits.dtype)
@@ -140,8 +140,9 @@ def _once(backward: Callable[..., Any]) -> Callable[..., Any]:
 class _MarginedSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, products: Tensor, own_at: Tensor, margin: Margin, scale: float, told: list[Tensor]) -> Tensor:
-        times = number(scale, products.dtype)
-        loss, gradient = _softmax(products.t() * times, own_at, margin, scale, times, told)
+        share = number(scale / max(len(products), 1), products.dtype)
+        logits = products.t() * number(scale, products.dtype)
+        loss, gradient = _softmax(logits, own_at, margin, scale, share, told)
         ctx.save_for_backward(gradient)
         return loss
 
@@ -149,7 +150,9 @@ class _MarginedSoftmax(torch.autograd.Function):
     @_once
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return gradient.t() * (upstream / gradient.shape[1]), None, None, None, None
+        if not readable(upstream) or upstream.item() != 1:
+            gradient = gradient * upstream
+        return gradient.t(), None, None, None, None
 
 
 class _MarginSoftmax(torch.autograd.Function):

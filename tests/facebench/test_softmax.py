@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from facebench.margins import Phi, arcface_phi, combined_phi, cosface_phi
-from facebench.softmax import margin_softmax
+from facebench.softmax import margin_softmax, margined_softmax
 
 MARGINS = {
     "none": lambda cosine: Phi(cosine, None),
@@ -78,6 +78,21 @@ def test_without_looking_at_a_value(name, monkeypatch):
             monkeypatch.setattr(f"facebench.{module}.readable", lambda tensor: False)
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("upstream", [1.0, 0.5])
+@pytest.mark.parametrize("reads", [True, False])
+def test_products_at_hand(upstream, reads, monkeypatch):
+    """They stay as they are, and have cross-entropy's gradient."""
+    monkeypatch.setattr("facebench.softmax.readable", lambda tensor: reads)
+    products, labels = torch.randn(4, 5, dtype=torch.float64, requires_grad=True), torch.tensor([4, 0, 2, 2])
+    before, given = products.detach().clone(), torch.tensor(upstream, dtype=torch.float64)
+    margined_softmax(products, labels, MARGINS["cosface"], 8.0).loss.backward(given)
+    found, products.grad = products.grad, None
+    less = 0.4 * functional.one_hot(labels, 5)
+    functional.cross_entropy(8 * (products - less), labels).backward(given)
+    torch.testing.assert_close(found, products.grad)
+    assert torch.equal(products, before)
 
 
 def test_no_faces():
