@@ -231,7 +231,7 @@ class ClassCentres(nn.Module):
             The mean loss of the faces of all processes, and what ``ClassCosines.terms`` tells.
         """
         if self.subcentres == 1 and not filter_above and world().size == 1:
-            weight, column = self._sampled(labels)[:2] if self.training and self.samples else (self.weight, labels)
+            weight, column, _ = self._at_hand(labels)
             found = margin_softmax(vectors, weight, column, margin, scale)
             return found.loss, found.terms()
         cosines: ClassCosines = self(vectors, labels)
@@ -241,7 +241,9 @@ class ClassCentres(nn.Module):
         """Centres of a step in this process, each face's column among them or -1, and the most of any process."""
         if self.training and self.samples:
             return self._sampled(goal)
-        column = goal if world().size == 1 else _place(goal, self.classes.start, self.classes.stop)
+        if world().size == 1:
+            return self.weight, goal, self.num_classes
+        column = _place(goal, self.classes.start, self.classes.stop)
         return own_rows(self.weight), column, len(rows_of(self.num_classes, 0))
 
     def _drawn_classes(self, goal: Tensor) -> Tensor:
